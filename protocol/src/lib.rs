@@ -1,1 +1,22 @@
-//! placeholder
+//! What both ends of a firewall drill agree on before the first packet.
+//!
+//! No I/O happens here: texts and bytes come in, values go out. The map:
+//!
+//! - [`estate`]: what listens where, and what is expected of the path to it
+//! - [`flow`]: one conversation a firewall must allow
+//! - [`drill`]: the id that ties the records of both ends together
+//! - [`sighting`]: what the server saw; [`announcement`]: what it bound
+//! - [`finding`] and [`report`]: what the client concludes
+//! - [`update_set`]: manifest, version answer and signature of what is downloaded
+//! - [`ftp_reply`]: the replies of an FTP control connection
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod announcement;
+pub mod drill;
+pub mod estate;
+pub mod finding;
+pub mod flow;
+pub mod ftp_reply;
+pub mod report;
+pub mod sighting;
+pub mod update_set;

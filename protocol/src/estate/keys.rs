@@ -1,0 +1,220 @@
+//! Every key of the estate, each with what it expects: one line per key.
+
+use super::value::{Misfit, Value};
+use super::{Estate, Mode, Tls};
+use crate::flow::{Expected, Flow};
+
+/// One key: its dotted path, what it expects in words, and how it is set.
+pub(crate) struct Key {
+    pub(crate) path: &'static str,
+    pub(crate) expected: &'static str,
+    pub(crate) set: fn(&mut Estate, &Value) -> Result<(), Misfit>,
+}
+
+const PORT: &str = "expected a port, 1-65535 (0: any free port)";
+const BOOLEAN: &str = "expected true or false";
+const ADVERTISED_FOR: &str =
+    r#"expected a list such as [{ network = "10.20.0.0/24", address = "10.20.0.10" }] with IPv4 addresses"#;
+
+/// Keys in the order of the file.
+pub(crate) const KEYS: &[Key] = &[
+    Key {
+        path: "mode",
+        expected: r#"expected "ftp" or "http""#,
+        set: |e, v| put(&mut e.mode, mode(v)),
+    },
+    Key {
+        path: "clients",
+        expected: "expected a number of clients, 1 or more",
+        set: |e, v| put(&mut e.clients, count(v)),
+    },
+    Key {
+        path: "server.host",
+        expected: "expected a host name or an IP address",
+        set: |e, v| {
+            let host: super::Host = v.parsed()?;
+            e.server.host = Some(host.to_string());
+            Ok(())
+        },
+    },
+    Key {
+        path: "server.bind",
+        expected: r#"expected an IP address of this host, "0.0.0.0" or "::""#,
+        set: |e, v| put(&mut e.server.bind, v.parsed()),
+    },
+    Key {
+        path: "ftp.enabled",
+        expected: BOOLEAN,
+        set: |e, v| put(&mut e.ftp.enabled, v.boolean()),
+    },
+    Key {
+        path: "ftp.port",
+        expected: PORT,
+        set: |e, v| put(&mut e.ftp.port, v.integer()),
+    },
+    Key {
+        path: "ftp.passive_ports",
+        expected: r#"expected ranges such as "3023-3332,3334-4022""#,
+        set: |e, v| put(&mut e.ftp.passive_ports, port_set(v)),
+    },
+    Key {
+        path: "ftp.advertised_address",
+        expected: "expected the IPv4 address, or the host name, that clients reach the server by",
+        set: |e, v| put(&mut e.ftp.advertised_address, advertised(v).map(Some)),
+    },
+    Key {
+        path: "ftp.advertised_for",
+        expected: ADVERTISED_FOR,
+        set: |e, v| put(&mut e.ftp.advertised_for, v.structured()),
+    },
+    Key {
+        path: "ftp.tls",
+        expected: r#"expected "off", "optional" or "required""#,
+        set: |e, v| put(&mut e.ftp.tls, tls(v)),
+    },
+    Key {
+        path: "ftp.anonymous",
+        expected: BOOLEAN,
+        set: |e, v| put(&mut e.ftp.anonymous, v.boolean()),
+    },
+    Key {
+        path: USERS,
+        expected: r#"expected a list such as [{ name = "scan", password = "..." }], without "anonymous" and "drill""#,
+        set: |e, v| put(&mut e.ftp.users, users(v)),
+    },
+    Key {
+        path: "ports.version",
+        expected: PORT,
+        set: |e, v| put(&mut e.ports.version, v.integer()),
+    },
+    Key {
+        path: "ports.http",
+        expected: PORT,
+        set: |e, v| put(&mut e.ports.http, v.integer()),
+    },
+    Key {
+        path: "ports.agent",
+        expected: PORT,
+        set: |e, v| put(&mut e.ports.agent, v.integer()),
+    },
+    Key {
+        path: "ports.events",
+        expected: PORT,
+        set: |e, v| put(&mut e.ports.events, v.integer()),
+    },
+    Key {
+        path: "ports.system",
+        expected: PORT,
+        set: |e, v| put(&mut e.ports.system, v.integer()),
+    },
+    Key {
+        path: "ports.self_events",
+        expected: PORT,
+        set: |e, v| put(&mut e.ports.self_events, v.integer()),
+    },
+    Key {
+        path: "ports.console",
+        expected: PORT,
+        set: |e, v| put(&mut e.ports.console, v.integer()),
+    },
+    Key {
+        path: "update.public_key",
+        expected: "expected a minisign public key in base64 (RW...)",
+        set: |e, v| put(&mut e.update.public_key, public_key(v).map(Some)),
+    },
+];
+
+/// The key whose value is never shown.
+pub(crate) const USERS: &str = "ftp.users";
+
+/// The key at a dotted path.
+pub(crate) fn find(path: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.path == path)
+}
+
+/// `expect.<vantage>.<flow>`, the one family of keys that has a free part.
+pub(crate) fn expectation(path: &str) -> Option<(&str, Flow)> {
+    let (vantage, flow) = path.strip_prefix("expect.")?.rsplit_once('.')?;
+    let flow = Flow::ALL
+        .into_iter()
+        .find(|known| known.key() == flow || known.name() == flow)?;
+    let named = !vantage.is_empty()
+        && vantage
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    named.then_some((vantage, flow))
+}
+
+/// What an `expect` key takes.
+pub(crate) const EXPECTED: &str = r#"expected "open", "closed" or "any""#;
+
+/// Reads the value of an `expect` key.
+pub(crate) fn expected(value: &Value) -> Result<Expected, Misfit> {
+    value.parsed()
+}
+
+fn put<T>(field: &mut T, value: Result<T, Misfit>) -> Result<(), Misfit> {
+    *field = value?;
+    Ok(())
+}
+
+fn mode(value: &Value) -> Result<Mode, Misfit> {
+    match value.text()? {
+        "ftp" => Ok(Mode::Ftp),
+        "http" => Ok(Mode::Http),
+        _ => Err(None),
+    }
+}
+
+fn tls(value: &Value) -> Result<Tls, Misfit> {
+    match value.text()? {
+        "off" => Ok(Tls::Off),
+        "optional" => Ok(Tls::Optional),
+        "required" => Ok(Tls::Required),
+        _ => Err(None),
+    }
+}
+
+fn count(value: &Value) -> Result<u32, Misfit> {
+    value.integer().and_then(|n| if n == 0 { Err(None) } else { Ok(n) })
+}
+
+fn port_set(value: &Value) -> Result<super::PortSet, Misfit> {
+    value
+        .text()?
+        .parse()
+        .map_err(|error: super::port_set::PortSetError| Some(error.to_string()))
+}
+
+/// A 227 reply has room for an IPv4 address only (RFC 959); EPSV carries none.
+fn advertised(value: &Value) -> Result<super::Host, Misfit> {
+    match value.parsed()? {
+        super::Host::Address(address) if address.is_ipv6() => Err(Some("a 227 reply carries IPv4 only".to_owned())),
+        super::Host::Address(address) if address.is_unspecified() || address.is_multicast() => Err(None),
+        host => Ok(host),
+    }
+}
+
+fn users(value: &Value) -> Result<Vec<super::User>, Misfit> {
+    // What TOML says of a wrong value quotes it; of a wrong field it does not.
+    let safe = |detail: &String| detail.contains("field `");
+    let users: Vec<super::User> = value.structured().map_err(|misfit| misfit.filter(safe))?;
+    let reserved = |user: &super::User| {
+        matches!(
+            user.name.to_ascii_lowercase().as_str(),
+            "" | "anonymous" | "ftp" | "drill"
+        )
+    };
+    if users.iter().any(reserved) {
+        return Err(Some(
+            "anonymous, ftp and drill are names the server keeps for itself".to_owned(),
+        ));
+    }
+    Ok(users)
+}
+
+fn public_key(value: &Value) -> Result<String, Misfit> {
+    let text = value.text()?;
+    minisign::PublicKey::from_base64(text).map_err(|_| None)?;
+    Ok(text.to_owned())
+}

@@ -1,0 +1,133 @@
+use super::*;
+use crate::estate::Tls;
+use crate::flow::Expected;
+
+fn file(text: &str) -> Result<Estate, String> {
+    Layers::new()
+        .file("fwdrill.toml", text)
+        .resolve()
+        .map_err(|mistakes| mistakes.to_string())
+}
+
+#[test]
+fn an_empty_file_is_the_guides_estate() {
+    assert_eq!(file("").unwrap(), Estate::default());
+}
+
+#[test]
+fn the_contracts_example_is_read() {
+    let estate = file(
+        r#"
+        mode = "ftp"
+        clients = 100
+        [server]
+        host = "update.example.net"
+        bind = "0.0.0.0"
+        [ftp]
+        port = 2021
+        passive_ports = "3023-4022"
+        advertised_address = "203.0.113.2"
+        advertised_for = [{ network = "10.20.0.0/24", address = "10.20.0.10" }]
+        tls = "required"
+        [ports]
+        version = 3333
+        [expect.outside]
+        console = "closed"
+        "#,
+    )
+    .unwrap();
+    assert_eq!(estate.ftp.advertised_for[0].network.to_string(), "10.20.0.0/24");
+    assert_eq!(estate.ftp.tls, Tls::Required);
+    assert_eq!(estate.expected("outside", Flow::Console), Expected::Closed);
+    assert_eq!(estate.expected("inside", Flow::Console), Expected::Open);
+}
+
+#[test]
+fn the_estate_written_out_reads_back_the_same() {
+    let estate = file("mode = \"http\"\n[ftp]\nenabled = false\nadvertised_address = \"ftp.example.net\"\n[expect.inside]\nself_events = \"any\"").unwrap();
+    assert_eq!(file(&toml::to_string(&estate).unwrap()).unwrap(), estate);
+}
+
+#[test]
+fn later_layers_win() {
+    let estate = Layers::new()
+        .eserv_ini(
+            "eserv.ini",
+            b"[General]\nAddPassivePort=1\nStartingPassivePort=1000\nNoofPassivePorts=10\nSer_Pasv_IPAddr=192.0.2.1",
+        )
+        .file("fwdrill.toml", "[ftp]\npassive_ports = \"2000-2009\"\nport = 21")
+        .environment([("FWDRILL_FTP_PORT".to_owned(), "22".to_owned())])
+        .set("ftp.port = 23")
+        .resolve()
+        .unwrap();
+    assert_eq!(estate.ftp.passive_ports.to_string(), "2000-2009");
+    assert_eq!(estate.ftp.advertised_address.unwrap().to_string(), "192.0.2.1");
+    assert_eq!(estate.ftp.port, 23);
+}
+
+#[test]
+fn every_boolean_can_be_set_both_ways_by_a_flag() {
+    let both = |value: &str| {
+        Layers::new()
+            .file("f", "[ftp]\nanonymous = false")
+            .set(&format!("ftp.anonymous={value}"))
+            .resolve()
+            .unwrap()
+    };
+    assert!(both("true").ftp.anonymous && both("on").ftp.anonymous);
+    assert!(!both("false").ftp.anonymous && !both("off").ftp.anonymous);
+}
+
+#[test]
+fn all_mistakes_of_all_layers_come_at_once() {
+    let error = Layers::new()
+        .eserv_ini("eserv.ini", b"[General]\nSer_Pasv_IPAddr=192.x.x.x")
+        .file("fwdrill.toml", "colour = 1\n[ftp]\nport = 70000\npasive_ports = \"1-2\"\npassive_ports = \"4022-3023\"\nusers = [{ name = \"a\", pasword = \"hush\" }]\n[expect.outside]\nconsle = \"open\"\nconsole = \"ajar\"")
+        .set("clients=0")
+        .set("mode")
+        .resolve()
+        .unwrap_err();
+    insta::assert_snapshot!(error, @r#"
+    10 mistakes in the configuration
+      - eserv.ini: [General] Ser_Pasv_IPAddr = 192.x.x.x: expected the public IPv4 address of the server, such as 203.0.113.2
+      - --set: mode: expected section.key=value
+      - fwdrill.toml: colour: unknown key
+      - fwdrill.toml: expect.outside.consle: unknown key `outside.consle` under expect: expected a vantage and one of ftp_control, ftp_passive, version, http, agent, events, system, self_events, console
+      - fwdrill.toml: expect.outside.console = "ajar": expected "open", "closed" or "any"
+      - fwdrill.toml: ftp.pasive_ports: unknown key, did you mean `ftp.passive_ports`?
+      - fwdrill.toml: ftp.passive_ports = "4022-3023": the range 4022-3023 is reversed, write 3023-4022; expected ranges such as "3023-3332,3334-4022"
+      - fwdrill.toml: ftp.port = 70000: expected a port, 1-65535 (0: any free port)
+      - fwdrill.toml: ftp.users = (not shown): unknown field `pasword`, expected `name` or `password`; expected a list such as [{ name = "scan", password = "..." }], without "anonymous" and "drill"
+      - --set: clients = "0": expected a number of clients, 1 or more
+    "#);
+}
+
+#[test]
+fn broken_toml_names_its_line() {
+    assert!(
+        file("mode = \"ftp\"\n[ftp\n")
+            .unwrap_err()
+            .starts_with("fwdrill.toml: line 2: not TOML:")
+    );
+}
+
+#[test]
+fn contradictions_of_the_whole_are_found() {
+    insta::assert_snapshot!(file("[ports]\nhttp = 3333\n[ftp]\npassive_ports = \"2222\"\nenabled = false").unwrap_err(), @r#"
+    3 mistakes in the configuration
+      - estate: ports.http = 3333: expected a port of its own, but ports.version has it
+      - estate: ftp.passive_ports = 2222: expected at least one port that no other listener owns
+      - estate: ftp.enabled = false: expected mode = "http", or clients have nothing to download over
+    "#);
+}
+
+#[test]
+fn ports_left_to_the_kernel_do_not_collide() {
+    assert!(file("[ports]\nhttp = 0\nversion = 0").is_ok());
+}
+
+#[test]
+fn a_password_never_stands_in_a_mistake() {
+    let error = file("[[ftp.users]]\nname = \"scan\"\npassword = 20211234").unwrap_err();
+    assert!(!error.contains("20211234"), "{error}");
+}

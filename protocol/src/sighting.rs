@@ -1,0 +1,74 @@
+//! What the server saw: the lines of its journal, schema `fwdrill.sighting/1`.
+
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::drill::DrillId;
+use crate::flow::Flow;
+
+/// One thing the server saw. Lines of a journal are these, one JSON object each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// Always `fwdrill.sighting/1`.
+    pub schema: String,
+    /// When, RFC 3339.
+    pub at: Timestamp,
+    /// The drill it belongs to; absent for a connection that never said.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub drill: Option<DrillId>,
+    /// The conversation it was part of.
+    pub flow: Flow,
+    /// The server's end of the connection.
+    pub local: SocketAddr,
+    /// The other end as the server sees it: behind NAT, the NAT's address.
+    pub peer: SocketAddr,
+    /// What happened.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+impl Sighting {
+    /// The schema id.
+    pub const SCHEMA: &str = "fwdrill.sighting/1";
+}
+
+/// What happened. New kinds may be added; a reader must not fail on one it does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event {
+    /// A connection was accepted.
+    Accepted,
+    /// A request was answered (HTTP method and path, status).
+    Answered {
+        /// `GET /version`
+        request: String,
+        /// The HTTP status code.
+        status: u16,
+    },
+    /// The passive reply, byte for byte as it was sent.
+    PassiveReply {
+        /// The line without its line end.
+        reply: String,
+    },
+    /// A passive port was handed out.
+    PassivePort {
+        /// The port.
+        port: u16,
+    },
+    /// No passive port was free.
+    PassiveRangeExhausted,
+    /// A file was sent or received over a data connection or HTTP.
+    Transferred {
+        /// The path in the server's tree.
+        path: String,
+        /// How many bytes moved.
+        bytes: u64,
+        /// Whether all of it moved.
+        complete: bool,
+    },
+    /// A kind that this version does not know.
+    #[serde(other)]
+    Unknown,
+}
