@@ -11,8 +11,9 @@ pub const DRILL_HEADER: &str = "x-fwdrill-drill";
 /// The FTP user whose password is a drill id.
 pub const DRILL_USER: &str = "drill";
 
-/// The path under which the version and HTTP services give a drill its own sightings.
-pub const SIGHTINGS_PATH: &str = "/sightings";
+/// The path under which the version and HTTP services give a drill its own evidence
+/// ([`Evidence`](crate::evidence::Evidence), JSON).
+pub const EVIDENCE_PATH: &str = "/evidence";
 
 /// A random 128-bit id; 32 lower-case hexadecimal digits in text.
 ///
@@ -30,6 +31,11 @@ impl DrillId {
     /// A new random id.
     pub fn random() -> Self {
         DrillId(rand::random())
+    }
+
+    /// The bytes of the id.
+    pub fn bytes(&self) -> &[u8; 16] {
+        &self.0
     }
 
     /// The line that a client without a protocol of its own sends first, CRLF included.

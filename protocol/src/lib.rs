@@ -5,7 +5,8 @@
 //! - [`estate`]: what listens where, and what is expected of the path to it
 //! - [`flow`]: one conversation a firewall must allow
 //! - [`drill`]: the id that ties the records of both ends together
-//! - [`sighting`]: what the server saw; [`announcement`]: what it bound
+//! - [`sighting`] and [`evidence`]: what the server saw; [`announcement`]: what it bound
+//! - [`sweep`]: the whole passive range answering at once
 //! - [`finding`] and [`report`]: what the client concludes
 //! - [`update_set`]: manifest, version answer and signature of what is downloaded
 //! - [`ftp_reply`]: the replies of an FTP control connection
@@ -14,9 +15,11 @@
 pub mod announcement;
 pub mod drill;
 pub mod estate;
+pub mod evidence;
 pub mod finding;
 pub mod flow;
 pub mod ftp_reply;
 pub mod report;
 pub mod sighting;
+pub mod sweep;
 pub mod update_set;

@@ -215,6 +215,6 @@ fn users(value: &Value) -> Result<Vec<super::User>, Misfit> {
 
 fn public_key(value: &Value) -> Result<String, Misfit> {
     let text = value.text()?;
-    minisign::PublicKey::from_base64(text).map_err(|_| None)?;
+    crate::update_set::PublicKey::parse(text).map_err(|_| None)?;
     Ok(text.to_owned())
 }

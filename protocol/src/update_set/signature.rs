@@ -131,7 +131,7 @@ mod tests {
         let key = key();
         let signature = key.sign(b"bytes", "serial 7\tof a test").expect("signed");
         assert_eq!(
-            verify(b"bytes", &signature, &key.public()),
+            verify(b"bytes", &signature, key.public()),
             Ok("serial 7\tof a test".into())
         );
         assert!(
@@ -147,16 +147,16 @@ mod tests {
         let mismatch = SignatureError::Mismatch {
             key: ours.public().id(),
         };
-        assert_eq!(verify(b"other", &signature, &ours.public()), Err(mismatch.clone()));
+        assert_eq!(verify(b"other", &signature, ours.public()), Err(mismatch.clone()));
         assert_eq!(
-            verify(b"bytes", &signature.replace("true", "false"), &ours.public()),
+            verify(b"bytes", &signature.replace("true", "false"), ours.public()),
             Err(mismatch)
         );
         let wrong = SignatureError::WrongKey {
             signed_by: ours.public().id(),
             expected: theirs.public().id(),
         };
-        assert_eq!(verify(b"bytes", &signature, &theirs.public()), Err(wrong));
+        assert_eq!(verify(b"bytes", &signature, theirs.public()), Err(wrong));
     }
 
     #[test]
@@ -174,7 +174,7 @@ mod tests {
         let key = key();
         let signature = key.sign(b"bytes", "comment").expect("signed");
         for end in 0..signature.trim_end().len() {
-            let error = verify(b"bytes", &signature[..end], &key.public()).expect_err("cut short");
+            let error = verify(b"bytes", &signature[..end], key.public()).expect_err("cut short");
             assert!(matches!(error, SignatureError::Malformed(_)), "{end}: {error}");
         }
     }
@@ -182,7 +182,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_makes_verify_panic(text in "(untrusted comment: \\PC{0,9}\n)?[A-Za-z0-9+/=]{0,101}\n(trusted comment: \\PC{0,9}\n)?[A-Za-z0-9+/=]{0,90}") {
-            prop_assert!(verify(b"", &text, &key().public()).is_err());
+            prop_assert!(verify(b"", &text, key().public()).is_err());
         }
 
         #[test]
@@ -191,7 +191,7 @@ mod tests {
             let mut bytes = vec![7; 300];
             let signature = key.sign(&bytes, "comment").expect("signed");
             bytes[position] ^= flip;
-            prop_assert!(verify(&bytes, &signature, &key.public()).is_err());
+            prop_assert!(verify(&bytes, &signature, key.public()).is_err());
         }
     }
 }
