@@ -1,1 +1,10 @@
-//! placeholder
+//! The emulated estate: every port of an update server or update agent, bound and served.
+//!
+//! `estate -> bind every port -> announce every bound address -> serve -> drain -> stop`. The map:
+//!
+//! - [`journal`]: what the server saw of each drill, bounded, in memory and on disk
+//! - [`connection`]: the accept loop that every service shares, and how connections end
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod connection;
+pub mod journal;
