@@ -1,0 +1,125 @@
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::FtpError;
+use crate::connection::{ConnectionError, connect};
+use crate::limits::Limits;
+
+/// What one read takes at most. Large enough that a fast transfer is not made of system calls.
+const CHUNK: usize = 256 * 1024;
+
+/// One data connection.
+#[derive(Debug)]
+pub struct Data {
+    stream: TcpStream,
+    peer: SocketAddr,
+    stall: Duration,
+    buffer: BytesMut,
+    moved: u64,
+}
+
+impl Data {
+    /// Dials `address` within the limit for data connections.
+    pub async fn connect(address: SocketAddr, limits: &Limits) -> Result<Self, FtpError> {
+        match connect(address, limits.data_connect).await {
+            Ok(stream) => Ok(Data::over(stream, address, limits)),
+            Err(source) => Err(FtpError::Data {
+                peer: address,
+                during: "connecting".to_owned(),
+                source,
+            }),
+        }
+    }
+
+    /// A data connection that somebody else dialled.
+    pub fn over(stream: TcpStream, peer: SocketAddr, limits: &Limits) -> Self {
+        Data {
+            stream,
+            peer,
+            stall: limits.stall,
+            buffer: BytesMut::new(),
+            moved: 0,
+        }
+    }
+
+    /// The address that was dialled.
+    pub fn peer(&self) -> SocketAddr {
+        self.peer
+    }
+
+    /// How many bytes have moved.
+    pub fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// The next bytes; `None` when the server has closed in order.
+    pub(super) async fn receive(&mut self, what: &str) -> Result<Option<Bytes>, FtpError> {
+        self.buffer.reserve(CHUNK);
+        match timeout(self.stall, self.stream.read_buf(&mut self.buffer)).await {
+            Ok(Ok(0)) => Ok(None),
+            Ok(Ok(length)) => {
+                self.moved += length as u64;
+                Ok(Some(self.buffer.split().freeze()))
+            }
+            Ok(Err(error)) => Err(self.lost("receiving", what, error.into())),
+            Err(_) => Err(self.lost("receiving", what, self.no_progress())),
+        }
+    }
+
+    /// Sends all of `bytes`, each piece of them within the stall limit.
+    pub(super) async fn send(&mut self, what: &str, mut bytes: &[u8]) -> Result<(), FtpError> {
+        while !bytes.is_empty() {
+            match timeout(self.stall, self.stream.write(bytes)).await {
+                Ok(Ok(length)) => {
+                    self.moved += length as u64;
+                    bytes = &bytes[length..];
+                }
+                Ok(Err(error)) => return Err(self.lost("sending", what, error.into())),
+                Err(_) => return Err(self.lost("sending", what, self.no_progress())),
+            }
+        }
+        Ok(())
+    }
+
+    /// From here on until [`Data::end`], giving up resets the connection: in stream mode a close is the end of the file
+    /// (RFC 959 section 3.4.1), and the server would keep half of one.
+    pub(super) fn reset_unless_ended(&self, what: &str) -> Result<(), FtpError> {
+        self.linger(Some(Duration::ZERO), what)
+    }
+
+    /// Says that no more is to come.
+    pub(super) async fn end(mut self, what: &str) -> Result<(), FtpError> {
+        self.linger(None, what)?;
+        match self.stream.shutdown().await {
+            Ok(()) => Ok(()),
+            Err(error) => Err(self.lost("sending", what, error.into())),
+        }
+    }
+
+    fn linger(&self, time: Option<Duration>, what: &str) -> Result<(), FtpError> {
+        socket2::SockRef::from(&self.stream)
+            .set_linger(time)
+            .map_err(|error| self.lost("sending", what, error.into()))
+    }
+
+    fn no_progress(&self) -> ConnectionError {
+        if self.moved == 0 {
+            ConnectionError::Silent(self.stall)
+        } else {
+            ConnectionError::Stalled(self.stall)
+        }
+    }
+
+    fn lost(&self, verb: &str, what: &str, source: ConnectionError) -> FtpError {
+        FtpError::Data {
+            peer: self.peer,
+            during: format!("{verb} {what} after {} bytes", self.moved),
+            source,
+        }
+    }
+}

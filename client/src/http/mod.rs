@@ -1,0 +1,90 @@
+//! One HTTP/1.1 GET at a time over a connection of our own (hyper's codec; no pool, no redirects, no retries): what the
+//! probes and [`crate::sync`] speak.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), fwdrill_client::http::HttpError> {
+//! use fwdrill_client::http::{Request, get};
+//! let request = Request::new("update.example.net:2221", "/manifest.json").header("range", "bytes=512-");
+//! let mut response = get(([127, 0, 0, 1], 2221).into(), &request, &Default::default()).await?;
+//! while let Some(bytes) = response.chunk().await? {
+//!     // ...
+//! }
+//! # Ok(())
+//! # }
+//! ```
+
+mod error;
+mod recorded;
+mod request;
+mod response;
+#[cfg(test)]
+mod tests;
+
+use std::net::SocketAddr;
+
+use http_body_util::Empty;
+use hyper::body::Bytes;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_util::task::AbortOnDropHandle;
+
+use crate::connection::{ConnectionError, connect};
+use crate::limits::Limits;
+use recorded::Recorded;
+
+pub use error::HttpError;
+pub use request::Request;
+pub use response::Response;
+
+/// Connects to `address`, sends `request` and reads the head of the response, whatever its status.
+pub async fn get(address: SocketAddr, request: &Request, limits: &Limits) -> Result<Response, HttpError> {
+    let failed = |source| HttpError::Connection {
+        peer: address,
+        during: "connecting".to_owned(),
+        source,
+    };
+    let stream = connect(address, limits.connect).await.map_err(failed)?;
+    get_over(stream, address, request, limits).await
+}
+
+/// [`get`] over a connection that somebody else made.
+pub async fn get_over(
+    stream: TcpStream,
+    peer: SocketAddr,
+    request: &Request,
+    limits: &Limits,
+) -> Result<Response, HttpError> {
+    let built = request.build()?;
+    let (stream, first) = Recorded::new(stream);
+    let during = format!("waiting for the response to GET {}", request.path());
+    let failed = |error: hyper::Error| error::classify(error, peer, during.clone(), &first);
+    let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
+        .await
+        .map_err(failed)?;
+    // What ends the connection comes to light in the response and its body.
+    let driver = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
+    tracing::debug!(%peer, "> GET {}", request.path());
+    let response = match tokio::time::timeout(limits.reply, sender.send_request(built)).await {
+        Ok(response) => response.map_err(failed)?,
+        Err(_) => {
+            return Err(HttpError::Connection {
+                peer,
+                source: if first.get().is_empty() {
+                    ConnectionError::Silent(limits.reply)
+                } else {
+                    ConnectionError::Stalled(limits.reply)
+                },
+                during,
+            });
+        }
+    };
+    tracing::debug!(%peer, "< {}", response.status());
+    Ok(Response::new(
+        response,
+        request.path(),
+        peer,
+        limits.stall,
+        first,
+        driver,
+    ))
+}
