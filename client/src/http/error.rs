@@ -103,15 +103,17 @@ pub(super) fn classify(error: hyper::Error, peer: SocketAddr, during: String, fi
     HttpError::Connection { peer, during, source }
 }
 
-/// hyper keeps the I/O error to itself but for a reference: remake it.
+/// The error of the socket, if that is what it was: remade, because hyper only lends it. The codec's own complaints are
+/// `io::Error`s as well, but without an errno.
 fn io_error(error: &hyper::Error) -> Option<io::Error> {
     let mut cause = error.source();
     while let Some(error) = cause {
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            return match io.raw_os_error() {
-                Some(code) => Some(io::Error::from_raw_os_error(code)),
-                None => Some(io.kind().into()),
-            };
+            let end = io.kind() == io::ErrorKind::UnexpectedEof;
+            return io
+                .raw_os_error()
+                .map(io::Error::from_raw_os_error)
+                .or(end.then(|| io.kind().into()));
         }
         cause = error.source();
     }
