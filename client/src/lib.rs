@@ -1,10 +1,19 @@
-//! The client's side of a firewall drill: what is planned, what was seen, what it means; and [`sync`], a client's life.
+//! The client's side of a firewall drill.
+//!
+//! `estate -> plan -> probes -> observations (+ sightings) -> diagnosis -> report`, each step a module: [`plan`] is pure,
+//! [`probe`] is the only one that touches the network, [`observation`] holds facts, [`diagnosis`] reads them, [`report`]
+//! turns what it says into text. [`sync`] is a client's life: an update cycle over the same [`ftp`] and [`http`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod connection;
+pub mod diagnosis;
 pub mod ftp;
 pub mod http;
 mod limits;
+pub mod observation;
+pub mod plan;
+pub mod probe;
+pub mod report;
 #[cfg(test)]
 mod scripted;
 pub mod sync;

@@ -37,6 +37,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Which client programs would work on this path.
     pub clients: Vec<ClientResult>,
+    /// What a client did in its life, step by step; only `drill` lives one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub life: Option<Vec<LifeStep>>,
 }
 
 impl Report {
@@ -108,6 +111,19 @@ pub struct FlowResult {
     /// What was done and seen beyond the handshake, one line for people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub detail: Option<String>,
+}
+
+/// One step of a client's life.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LifeStep {
+    /// What was done: `first update over FTP`.
+    pub step: String,
+    /// Whether it ended as it should.
+    pub ok: bool,
+    /// What came of it, or why it failed.
+    pub detail: String,
+    /// How long it took, milliseconds.
+    pub elapsed_ms: u64,
 }
 
 /// A port's state in nmap's words.

@@ -10,7 +10,8 @@ use sha2::{Digest, Sha256};
 use crate::drill::DrillId;
 use crate::estate::port_set::PortSet;
 
-/// The path that starts a sweep (POST, with the drill header) on the version and HTTP services.
+/// The path that starts a sweep (GET, with the drill header) on the version and HTTP services.
+/// Asking again prolongs it.
 pub const SWEEP_PATH: &str = "/sweep";
 
 /// What the server answers to a request for a sweep.

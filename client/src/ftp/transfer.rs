@@ -28,6 +28,16 @@ impl Control {
         })
     }
 
+    /// LIST over a data connection made before: the one transfer that every FTP server offers.
+    pub async fn list(&mut self, data: Data) -> Result<Retrieval<'_>, FtpError> {
+        self.begin("LIST").await?;
+        Ok(Retrieval {
+            control: self,
+            data,
+            path: "the listing".to_owned(),
+        })
+    }
+
     /// STOR over a data connection made before: sends all of `source`, and returns the final reply (226 or 250).
     pub async fn store(
         &mut self,

@@ -1,0 +1,120 @@
+//! The questions rules ask of the observations.
+
+use std::net::IpAddr;
+
+use fwdrill_protocol::estate::Estate;
+use fwdrill_protocol::estate::port_set::PortSet;
+use fwdrill_protocol::evidence::ServerState;
+use fwdrill_protocol::flow::{Expected, Flow};
+use fwdrill_protocol::report::{Outcome, Seen};
+
+use crate::observation::{Attempt, Observations, PassiveCommand, PassiveTalk, Trouble};
+
+/// The estate as planned and the path as seen.
+pub(super) struct Facts<'a> {
+    pub(super) estate: &'a Estate,
+    pub(super) seen: &'a Observations,
+}
+
+impl<'a> Facts<'a> {
+    pub(super) fn new(estate: &'a Estate, seen: &'a Observations) -> Self {
+        Facts { estate, seen }
+    }
+
+    pub(super) fn expected(&self, flow: Flow) -> Expected {
+        self.estate.expected(&self.seen.vantage, flow)
+    }
+
+    pub(super) fn attempt(&self, flow: Flow) -> Option<&'a Attempt> {
+        self.seen.attempts.get(&flow)
+    }
+
+    /// Flows with a port of their own whose first connection ended as `outcome`.
+    pub(super) fn ended(&self, outcome: Outcome) -> Vec<Flow> {
+        self.seen
+            .attempts
+            .iter()
+            .filter(|(_, attempt)| attempt.outcome == outcome)
+            .map(|(flow, _)| *flow)
+            .collect()
+    }
+
+    /// The ports of flows, ascending.
+    pub(super) fn ports(&self, flows: &[Flow]) -> PortSet {
+        flows
+            .iter()
+            .filter_map(|flow| Some(self.attempt(*flow)?.to.port()))
+            .collect()
+    }
+
+    /// The address that was dialled.
+    pub(super) fn address(&self) -> Option<IpAddr> {
+        self.seen.resolution.addresses.first().copied()
+    }
+
+    pub(super) fn server(&self) -> Option<&'a ServerState> {
+        self.seen.evidence.joined().map(|evidence| &evidence.server)
+    }
+
+    /// Whether the server program listens for a flow where somebody else can reach it; `None`
+    /// where it did not say.
+    pub(super) fn server_listens(&self, flow: Flow) -> Option<Listening> {
+        Some(match self.server()?.listening.get(&flow) {
+            None => Listening::No,
+            Some(address) if address.ip().is_loopback() => Listening::LoopbackOnly,
+            Some(_) => Listening::Yes,
+        })
+    }
+
+    pub(super) fn seen_by_server(&self, flow: Flow) -> Seen {
+        match self.seen.evidence.joined() {
+            Some(evidence) if evidence.sightings.iter().any(|sighting| sighting.flow == flow) => Seen::Yes,
+            // A connection that never got as far as naming its drill leaves no sighting of it, so
+            // the absence of one says nothing.
+            _ => Seen::Unknown,
+        }
+    }
+
+    pub(super) fn passive(&self, command: PassiveCommand) -> Option<&'a PassiveTalk> {
+        self.seen
+            .ftp
+            .as_ref()?
+            .passive
+            .iter()
+            .find(|talk| talk.command == command)
+    }
+
+    /// Why the dialogue over a flow that has a protocol ended early.
+    pub(super) fn trouble(&self, flow: Flow) -> Option<&'a Trouble> {
+        match flow {
+            Flow::FtpControl => self.seen.ftp.as_ref()?.trouble.as_ref(),
+            Flow::Version => self.seen.version.as_ref()?.trouble.as_ref(),
+            Flow::Http => self.seen.http.as_ref()?.trouble.as_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// Where the server program listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listening {
+    Yes,
+    LoopbackOnly,
+    No,
+}
+
+/// Addresses that no router on the internet forwards to: RFC 1918, loopback, link-local,
+/// RFC 6598 shared space, unspecified; unique local IPv6 (RFC 4193).
+pub(super) fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, ..] = v4.octets();
+            v4.is_private()
+                || v4.is_loopback()
+                || v4.is_link_local()
+                || v4.is_unspecified()
+                || (a == 100 && b & 0xc0 == 64)
+        }
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local(),
+    }
+}

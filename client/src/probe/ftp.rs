@@ -1,0 +1,258 @@
+//! The FTP dialogue: greeting, login, then EPSV and PASV in one session, each completed by a real transfer.
+
+use std::net::SocketAddr;
+
+use fwdrill_protocol::drill::DRILL_USER;
+use fwdrill_protocol::report::Outcome;
+use fwdrill_protocol::update_set::{MANIFEST_FILE, Manifest, Sha256};
+use sha2::Digest;
+use tokio::net::TcpStream;
+
+use super::Site;
+use super::connect::connect;
+use crate::ftp::{Control, Data, FtpError, Retrieval};
+use crate::observation::{ExpectedContent, FtpTalk, PassiveCommand, PassiveTalk, Transfer, Trouble};
+
+/// Has the whole dialogue over a control connection that stands.
+pub(super) async fn talk(site: &Site<'_>, stream: TcpStream) -> FtpTalk {
+    let mut talk = FtpTalk::default();
+    let mut control = match Control::over(stream, &site.limits).await {
+        Ok(control) => control,
+        Err(error) => {
+            talk.trouble = Some(trouble(&error));
+            return talk;
+        }
+    };
+    talk.greeting = control.transcript().first().map(|exchange| exchange.reply.clone());
+    match converse(site, &mut control, &mut talk).await {
+        Ok(()) => {
+            talk.transcript = transcript(&control);
+            // How a server takes leave decides nothing.
+            let _ = control.quit().await;
+        }
+        Err(error) => {
+            talk.trouble = Some(trouble(&error));
+            talk.transcript = transcript(&control);
+        }
+    }
+    talk
+}
+
+async fn converse(site: &Site<'_>, control: &mut Control, talk: &mut FtpTalk) -> Result<(), FtpError> {
+    talk.logged_in_as = Some(login(site, control).await?);
+    control.binary().await?;
+    let mut manifest = None;
+    for command in [PassiveCommand::Epsv, PassiveCommand::Pasv] {
+        // A 227 has no room for an IPv6 address (RFC 2428 section 1).
+        if command == PassiveCommand::Pasv && control.peer().is_ipv6() {
+            continue;
+        }
+        let mut passive = PassiveTalk {
+            command,
+            reply: None,
+            told: None,
+            data: None,
+            at_control_address: None,
+            transfer: None,
+            trouble: None,
+        };
+        let result = attempt(site, control, &mut passive, &mut manifest).await;
+        // A lost control connection ends the dialogue; anything else only this mode.
+        let lost = result
+            .as_ref()
+            .err()
+            .is_some_and(|error| matches!(error, FtpError::Control { .. } | FtpError::NotFtp { .. }));
+        passive.trouble = passive.trouble.take().or(result.as_ref().err().map(trouble));
+        talk.passive.push(passive);
+        if lost {
+            return result;
+        }
+    }
+    Ok(())
+}
+
+/// As the user asked; else as the drill, and anonymously where the server does not know drills.
+async fn login(site: &Site<'_>, control: &mut Control) -> Result<String, FtpError> {
+    if let Some((user, password)) = &site.plan.login {
+        return control.login(user, password).await.map(|_| user.clone());
+    }
+    match control.login(DRILL_USER, &site.plan.drill.to_string()).await {
+        Ok(_) => Ok(DRILL_USER.to_owned()),
+        Err(FtpError::Unexpected { .. }) => control
+            .login("anonymous", "fwdrill@example.net")
+            .await
+            .map(|_| "anonymous".to_owned()),
+        Err(error) => Err(error),
+    }
+}
+
+/// One passive mode: the command, the data connection, a transfer over it.
+async fn attempt(
+    site: &Site<'_>,
+    control: &mut Control,
+    passive: &mut PassiveTalk,
+    manifest: &mut Option<Manifest>,
+) -> Result<(), FtpError> {
+    let asked = match passive.command {
+        PassiveCommand::Epsv => control
+            .epsv()
+            .await
+            .map(|(reply, port)| (reply, SocketAddr::new(control.peer().ip(), port))),
+        PassiveCommand::Pasv => control
+            .pasv()
+            .await
+            .map(|(reply, address)| (reply, SocketAddr::V4(address))),
+    };
+    let told = match asked {
+        Ok((reply, told)) => {
+            passive.reply = Some(reply);
+            told
+        }
+        Err(error) => {
+            passive.reply = error.reply().cloned();
+            return Err(error);
+        }
+    };
+    passive.told = Some(told);
+    let (data, stream) = connect(told, site.limits.data_connect).await;
+    passive.data = Some(data);
+    let Some(stream) = stream else {
+        if told.ip() != control.peer().ip() {
+            let there = SocketAddr::new(control.peer().ip(), told.port());
+            passive.at_control_address = Some(connect(there, site.limits.data_connect).await.0);
+        }
+        return Ok(());
+    };
+    let (transfer, stopped) = transfer(site, control, stream, told, manifest).await;
+    passive.transfer = transfer;
+    stopped
+}
+
+/// The manifest first, then one of the files it names; from a server that is not ours, a listing.
+async fn transfer(
+    site: &Site<'_>,
+    control: &mut Control,
+    stream: TcpStream,
+    told: SocketAddr,
+    manifest: &mut Option<Manifest>,
+) -> (Option<Transfer>, Result<(), FtpError>) {
+    let data = Data::over(stream, told, &site.limits);
+    let (path, expected) = match manifest.as_ref().and_then(small_file) {
+        Some((path, expected)) => (format!("/{path}"), Some(expected)),
+        None => (format!("/{MANIFEST_FILE}"), None),
+    };
+    let begun = match control.retrieve(&path, 0, data).await {
+        Ok(retrieval) => return receive(retrieval, path, expected, manifest).await,
+        Err(error) => error,
+    };
+    if begun.reply().is_none_or(|reply| reply.code != 550) {
+        return (None, Err(begun));
+    }
+    // Whether a server keeps the passive port after a 550 is its own affair: ask again.
+    let again = match control.epsv().await {
+        Ok((_, port)) => Data::connect(SocketAddr::new(control.peer().ip(), port), &site.limits).await,
+        Err(_) => match control.pasv().await {
+            Ok((_, address)) => Data::connect(SocketAddr::V4(address), &site.limits).await,
+            Err(error) => Err(error),
+        },
+    };
+    let data = match again {
+        Ok(data) => data,
+        Err(error) => return (None, Err(error)),
+    };
+    match control.list(data).await {
+        Ok(listing) => receive(listing, "the listing of /".to_owned(), None, manifest).await,
+        Err(error) => (None, Err(error)),
+    }
+}
+
+/// The smallest file of a set that is more than a few bytes: enough to see whether content survives.
+pub(super) fn small_file(manifest: &Manifest) -> Option<(String, ExpectedContent)> {
+    let entry = manifest
+        .files()
+        .iter()
+        .filter(|entry| entry.size >= 256)
+        .min_by_key(|entry| entry.size)?;
+    let according_to = format!("the manifest of serial {}", manifest.serial());
+    Some((
+        entry.path.as_str().to_owned(),
+        ExpectedContent {
+            size: entry.size,
+            sha256: entry.sha256,
+            according_to,
+        },
+    ))
+}
+
+async fn receive(
+    mut retrieval: Retrieval<'_>,
+    path: String,
+    expected: Option<ExpectedContent>,
+    manifest: &mut Option<Manifest>,
+) -> (Option<Transfer>, Result<(), FtpError>) {
+    let mut hash = sha2::Sha256::new();
+    let mut kept = Vec::new();
+    let ended = loop {
+        match retrieval.chunk().await {
+            Ok(Some(bytes)) => {
+                hash.update(&bytes);
+                if kept.len() + bytes.len() <= Manifest::MAX_BYTES {
+                    kept.extend_from_slice(&bytes);
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    let bytes = retrieval.received();
+    let ended = match ended {
+        Ok(()) => retrieval.finish().await.map(drop),
+        Err(error) => Err(error),
+    };
+    if ended.is_ok() && manifest.is_none() {
+        *manifest = Manifest::parse(&kept).ok();
+    }
+    let sha256 = Sha256::from_bytes(hash.finalize().into());
+    (
+        Some(Transfer {
+            path,
+            bytes,
+            sha256,
+            expected,
+            complete: ended.is_ok(),
+        }),
+        ended,
+    )
+}
+
+fn transcript(control: &Control) -> Vec<(String, fwdrill_protocol::ftp_reply::Reply)> {
+    control
+        .transcript()
+        .iter()
+        .map(|exchange| (exchange.sent.clone(), exchange.reply.clone()))
+        .collect()
+}
+
+fn trouble(error: &FtpError) -> Trouble {
+    let (during, outcome) = match error {
+        FtpError::Control { during, source, .. } | FtpError::Data { during, source, .. } => {
+            (during.clone(), source.outcome())
+        }
+        FtpError::NotFtp { .. } => ("waiting for an FTP reply".to_owned(), Outcome::Open),
+        FtpError::Unexpected { command, .. } => (command.clone(), Outcome::Open),
+        FtpError::NotALine(command) => (command.clone(), Outcome::CheckFailed),
+        FtpError::Source { path, .. } => (path.clone(), Outcome::CheckFailed),
+    };
+    let text = match error {
+        FtpError::Control { source, .. } | FtpError::Data { source, .. } => source.to_string(),
+        FtpError::NotFtp { first, .. } => format!("it does not speak FTP, it says {first:?}"),
+        FtpError::Unexpected { reply, .. } => format!("the server replies {} {}", reply.code, reply.text()),
+        other => other.to_string(),
+    };
+    Trouble {
+        during,
+        outcome,
+        text,
+        wrong_protocol: matches!(error, FtpError::NotFtp { .. }),
+    }
+}

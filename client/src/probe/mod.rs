@@ -1,0 +1,130 @@
+//! The only part of a drill that touches the network: runs a [`Plan`], returns [`Observations`].
+//!
+//! Probing never fails. A refused port is an observation; a probe that could not run is `check-failed`.
+
+mod connect;
+mod evidence;
+mod ftp;
+mod greeting;
+mod http;
+mod passive;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use futures_util::future::join_all;
+use fwdrill_protocol::flow::Flow;
+use jiff::Timestamp;
+
+use crate::limits::Limits;
+use crate::observation::{
+    Attempt, EvidenceFetch, FtpTalk, Greeting, HttpTalk, Observations, PassiveObservation, Resolution,
+};
+use crate::plan::Plan;
+
+/// Runs every probe of `plan`: all flows at once, then the passive range, then the server's evidence.
+pub async fn run(plan: &Plan) -> Observations {
+    let begun = Instant::now();
+    let mut seen = Observations {
+        drill: plan.drill,
+        target: plan.target.clone(),
+        vantage: plan.vantage.clone(),
+        started: Timestamp::now(),
+        elapsed_ms: 0,
+        resolution: resolve(&plan.target).await,
+        attempts: Default::default(),
+        ftp: None,
+        version: None,
+        http: None,
+        greetings: Default::default(),
+        passive: PassiveObservation {
+            planned: plan.estate.handed_out_ports(),
+            ..Default::default()
+        },
+        evidence: EvidenceFetch::NotAsked,
+    };
+    if let Some(address) = seen.resolution.addresses.first().copied() {
+        let site = Site {
+            plan,
+            address,
+            limits: Limits::all(plan.limit),
+        };
+        for (flow, attempt, talk) in join_all(plan.estate.flows().filter_map(|flow| site.flow(flow))).await {
+            seen.attempts.insert(flow, attempt);
+            match talk {
+                Talk::None => {}
+                Talk::Ftp(talk) => seen.ftp = Some(*talk),
+                Talk::Version(talk) => seen.version = Some(talk),
+                Talk::Http(talk) => seen.http = Some(talk),
+                Talk::Greeting(greeting) => drop(seen.greetings.insert(flow, greeting)),
+            }
+        }
+        seen.passive = passive::observe(&site, &seen).await;
+        if plan.evidence {
+            seen.evidence = evidence::fetch(&site, &seen).await;
+        }
+    }
+    seen.elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    seen
+}
+
+/// What every probe needs.
+struct Site<'a> {
+    plan: &'a Plan,
+    address: IpAddr,
+    limits: Limits,
+}
+
+/// What was said after a handshake.
+enum Talk {
+    None,
+    Ftp(Box<FtpTalk>),
+    Version(HttpTalk),
+    Http(HttpTalk),
+    Greeting(Greeting),
+}
+
+impl Site<'_> {
+    fn at(&self, port: u16) -> SocketAddr {
+        SocketAddr::new(self.address, port)
+    }
+
+    /// The probe of a flow with a port of its own.
+    fn flow(&self, flow: Flow) -> Option<impl Future<Output = (Flow, Attempt, Talk)> + '_> {
+        let to = self.at(self.plan.estate.port(flow)?);
+        Some(async move {
+            let (attempt, stream) = connect::connect(to, self.limits.connect).await;
+            let Some(stream) = stream else {
+                return (flow, attempt, Talk::None);
+            };
+            let talk = match flow {
+                Flow::FtpControl => Talk::Ftp(Box::new(ftp::talk(self, stream).await)),
+                Flow::Version => Talk::Version(http::version(self, stream, to).await),
+                Flow::Http => Talk::Http(http::download(self, stream, to).await),
+                _ => Talk::Greeting(greeting::exchange(self, flow, stream).await),
+            };
+            (flow, attempt, talk)
+        })
+    }
+}
+
+/// Asks the system's resolver, as a client would.
+async fn resolve(target: &str) -> Resolution {
+    if let Ok(address) = target.parse() {
+        return Resolution {
+            addresses: vec![address],
+            error: None,
+        };
+    }
+    match tokio::net::lookup_host((target, 0)).await {
+        Ok(found) => {
+            let mut addresses: Vec<IpAddr> = found.map(|address| address.ip()).collect();
+            addresses.dedup();
+            Resolution { addresses, error: None }
+        }
+        Err(error) => Resolution {
+            addresses: Vec::new(),
+            error: Some(error.to_string()),
+        },
+    }
+}
