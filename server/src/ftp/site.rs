@@ -1,0 +1,187 @@
+//! What every FTP session shares, whichever engine lives it.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fwdrill_protocol::estate::{Estate, Tls};
+use rustls::ServerConfig;
+use thiserror::Error;
+use tracing::{debug, info, warn};
+
+use super::access::{Access, Visitor};
+use super::advertised::{Advertised, AdvertisedError};
+use super::passive::{Lease, LendError, PassivePool};
+use super::tree::Tree;
+use super::witness::Witness;
+use crate::dropbox::{DropBox, DropBoxError, DropBoxLimits};
+use crate::journal::Journal;
+use crate::shelf::Shelf;
+use crate::tls::{self, TlsError};
+
+/// How long and how many. Every wait has a limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SessionLimits {
+    /// Sessions in all; the next client is told 421. Fewer if the process may not open four files for each.
+    pub sessions: usize,
+    /// Without a command and without a transfer: 5 minutes, the least that RFC 1123 section 4.1.3.2 allows.
+    pub idle: Duration,
+    /// Without a byte on the data connection of a transfer.
+    pub stall: Duration,
+}
+
+impl Default for SessionLimits {
+    fn default() -> Self {
+        SessionLimits {
+            sessions: 10_000,
+            idle: Duration::from_secs(300),
+            stall: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What every FTP session shares.
+#[derive(Debug)]
+pub struct Site {
+    /// Which passive ports may be handed out.
+    pub passive: Arc<PassivePool>,
+    /// What a 227 says.
+    pub advertised: Advertised,
+    /// Who may log in.
+    pub access: Access,
+    /// The update sets.
+    pub shelf: Shelf,
+    /// Where uploads go.
+    pub dropbox: Arc<DropBox>,
+    /// What was seen.
+    pub journal: Journal,
+    /// Whether clients may or must use TLS.
+    pub tls: Tls,
+    /// The TLS configuration; `None` if and only if `tls` is off.
+    pub tls_config: Option<Arc<ServerConfig>>,
+    /// How long and how many.
+    pub limits: SessionLimits,
+}
+
+/// Why there is no FTP service.
+#[derive(Debug, Error)]
+pub enum SiteError {
+    /// The advertised address is of no use.
+    #[error(transparent)]
+    Advertised(#[from] AdvertisedError),
+    /// The drop box cannot be used.
+    #[error(transparent)]
+    DropBox(#[from] DropBoxError),
+    /// The certificate cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// What was to be done on a thread of its own was not.
+    #[error("failed to prepare the FTP service")]
+    CutShort(#[source] io::Error),
+}
+
+impl Site {
+    /// Prepares the FTP service of `estate`, whose ports are those that were really bound: a passive port must not be
+    /// one of them. Keeps certificate and drop box in `state`.
+    pub async fn open(estate: &Estate, state: &Path, shelf: Shelf, journal: Journal) -> Result<Self, SiteError> {
+        let limits = SessionLimits::default();
+        let advertised = Advertised::new(&estate.ftp).await?;
+        let (dropbox, tls_config) = open_state(estate, state).await?;
+        let stolen = estate.stolen_ports();
+        if !stolen.is_empty() {
+            warn!(ports = %stolen, "ports of the passive range belong to other listeners and are never handed out");
+        }
+        Ok(Site {
+            passive: PassivePool::new(&estate.ftp.passive_ports, &estate.listener_ports()),
+            advertised,
+            access: Access::new(&estate.ftp),
+            shelf,
+            dropbox,
+            journal,
+            tls: estate.ftp.tls,
+            tls_config,
+            limits: SessionLimits {
+                sessions: limits.sessions.min(affordable_sessions()),
+                ..limits
+            },
+        })
+    }
+
+    /// Lets somebody in who knows the password: who it is, and the tree as it is now. `None` otherwise.
+    pub async fn admit(&self, name: &str, password: &str, witness: &Witness) -> Option<(Visitor, Tree)> {
+        let Some(visitor) = self.access.admit(name, password) else {
+            info!(user = name.escape_debug().to_string(), "login refused");
+            return None;
+        };
+        if let Some(drill) = visitor.drill() {
+            debug!(%drill, "the session belongs to a drill");
+            witness.belongs_to(drill);
+        }
+        info!(user = %visitor, "logged in");
+        Some((visitor, self.tree().await))
+    }
+
+    /// The tree as it is now; who holds it keeps that update set.
+    pub async fn tree(&self) -> Tree {
+        let key = self.shelf.public_key().map(|key| Bytes::from(key.render()));
+        Tree::new(self.shelf.current().await, key, self.dropbox.clone())
+    }
+
+    /// A passive port for this session, on the address where its control connection arrived. What comes of it is noted.
+    pub fn lend(&self, witness: &Witness) -> Result<Lease, LendError> {
+        let lent = self.passive.lend(witness.local().ip());
+        match &lent {
+            Ok(lease) => {
+                debug!(listener = %lease.address(), "handing out a passive port");
+                witness.passive_port(lease.address());
+            }
+            Err(error @ LendError::Exhausted(_)) => {
+                warn!(%error, "a client gets no data connection");
+                witness.passive_range_exhausted();
+            }
+            Err(error) => warn!(
+                error = error as &dyn std::error::Error,
+                "a client gets no data connection"
+            ),
+        }
+        lent
+    }
+}
+
+/// The names that the certificate is made for.
+fn certificate_names(estate: &Estate) -> Vec<String> {
+    let advertised = estate.ftp.advertised_address.as_ref().map(ToString::to_string);
+    let bound = Some(estate.server.bind).filter(|address| !address.is_unspecified());
+    let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let mut names: Vec<String> = estate.server.host.clone().into_iter().collect();
+    names.extend(advertised);
+    names.extend(bound.map(|address| address.to_string()));
+    names.extend(local);
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+async fn open_state(estate: &Estate, state: &Path) -> Result<(Arc<DropBox>, Option<Arc<ServerConfig>>), SiteError> {
+    let (state, names) = (state.to_owned(), certificate_names(estate));
+    let wanted = estate.ftp.tls != Tls::Off;
+    let opened = tokio::task::spawn_blocking(move || {
+        let dropbox = DropBox::open(&state.join("dropbox"), DropBoxLimits::default())?;
+        let tls_config = wanted.then(|| tls::server_config(&state, &names)).transpose()?;
+        Ok((dropbox, tls_config))
+    });
+    opened
+        .await
+        .map_err(|error| SiteError::CutShort(io::Error::other(error)))?
+}
+
+/// Control connection, data connection, listener and file: what a session opens at most.
+fn affordable_sessions() -> usize {
+    const FILES_EACH: u64 = 4;
+    match rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
+        Some(files) => usize::try_from(files / FILES_EACH).unwrap_or(usize::MAX).max(1),
+        None => usize::MAX,
+    }
+}
