@@ -24,10 +24,7 @@ pub fn load_or_create(dir: &Path) -> Result<SecretKey, KeyFileError> {
     })?;
     write_if_absent(&path, key.render().as_bytes(), 0o600)?;
     // Whichever key came first is the one.
-    match load(dir)? {
-        Some(key) => Ok(key),
-        None => Ok(key),
-    }
+    Ok(load(dir)?.unwrap_or(key))
 }
 
 /// The key in `dir`, if there is one. Its public half is put next to it if it is missing, and must belong to it.

@@ -33,6 +33,8 @@ mod publish;
 mod set_handle;
 mod staging;
 mod switch;
+#[cfg(test)]
+mod testing;
 mod workspace;
 
 pub use depot::{Depot, DepotError};

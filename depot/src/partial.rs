@@ -140,3 +140,7 @@ pub(crate) fn remove(path: &Path) -> Result<(), FileError> {
         removed => removed.or_failed("delete", path),
     }
 }
+
+#[cfg(test)]
+#[path = "partial_tests.rs"]
+mod tests;

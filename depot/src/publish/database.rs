@@ -213,7 +213,15 @@ impl Database {
     }
 
     fn random(&self, origin: &Origin, serial: u64) -> rand_chacha::ChaCha8Rng {
-        random_for(&format!("database {} {origin:?} {serial}", self.name))
+        let Origin {
+            seed,
+            main_size,
+            first_serial,
+        } = origin;
+        random_for(&format!(
+            "database {} {seed} {main_size} {first_serial} {serial}",
+            self.name
+        ))
     }
 }
 
