@@ -10,7 +10,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
@@ -108,6 +108,11 @@ impl Connections {
                 () = connection => {}
             }
         });
+    }
+
+    /// Cuts all connections when the guard is dropped.
+    pub fn cut_on_drop(&self) -> DropGuard {
+        self.cutting.clone().drop_guard()
     }
 
     /// Waits until all connections have ended, but not longer than `grace`; then cuts the rest and returns how many

@@ -2,13 +2,40 @@
 //!
 //! `estate -> bind every port -> announce every bound address -> serve -> drain -> stop`. The map:
 //!
+//! - [`Config`] and [`Server`]: what is to be served; bound, announced, run, drained
 //! - [`journal`]: what the server saw of each drill, bounded, in memory and on disk
 //! - [`shelf`]: the update set in force, verified, and replaced when a newer one is published
+//! - [`http`]: downloads (2221); `version` and `evidence`: "anything new?" (3333), and what was seen
+//! - `sentinel`: the ports whose services live elsewhere, or must not be reachable
+//! - [`ftp`]: downloads and uploads (2021), by one of two engines; [`dropbox`]: where uploads go
+//! - [`tls`]: the server's certificate, made on first start and kept
 //! - [`connection`]: the accept loop that every service shares, and how connections end
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod bind;
+mod config;
 pub mod connection;
+pub mod dropbox;
+mod evidence;
+pub mod ftp;
+pub mod http;
 pub mod journal;
+mod sentinel;
+mod server;
 pub mod shelf;
 #[cfg(test)]
 mod testing;
+pub mod tls;
+mod version;
+#[cfg(test)]
+mod wire_tests;
+
+pub use bind::{BindError, BindErrors};
+pub use config::{Config, FtpEngine, Role};
+pub use server::{Server, StartError};
+
+/// An error and its causes in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -94,6 +94,11 @@ impl Journal {
         }
     }
 
+    /// Whether anything is known of the drill.
+    pub fn knows(&self, drill: DrillId) -> bool {
+        self.memory().drills.contains_key(&drill)
+    }
+
     /// How many sightings of the drill were forgotten because there were too many: if any, what [`Journal::of`] does not
     /// contain may have been seen all the same.
     pub fn forgotten(&self, drill: DrillId) -> u64 {
@@ -114,6 +119,13 @@ impl Journal {
     pub async fn flush(&self) {
         if let Some(file) = &self.file {
             file.flush().await;
+        }
+    }
+
+    /// Writes what waits and lets go of the file. What is recorded from here on stays in memory.
+    pub async fn close(&self) {
+        if let Some(file) = &self.file {
+            file.close().await;
         }
     }
 

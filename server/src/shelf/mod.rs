@@ -16,6 +16,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 use tracing::{error, info, warn};
 
+use crate::chain;
 pub use set::{Set, Unservable};
 
 /// How long a request waits for a set that is being verified, before it gets the one before.
@@ -294,12 +295,6 @@ fn read(depot: &Depot, serial: u64, known_good: bool) -> Result<Arc<Set>, ShelfE
 
 fn first(damaged: &[ContentError]) -> String {
     damaged.first().map(ContentError::to_string).unwrap_or_default()
-}
-
-/// An error and its causes in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

@@ -1,0 +1,119 @@
+//! One HTTP connection, from accept to close.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fwdrill_protocol::drill::DrillId;
+use fwdrill_protocol::sighting::Event;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::body::Body;
+use super::stall::Stalling;
+use super::{Ends, Site};
+use crate::connection::{Accepted, close_gently};
+
+/// Lives one connection. When `stopping` is cancelled the response at hand is finished and the connection closed.
+pub(crate) async fn live(site: Arc<Site>, accepted: Accepted, stopping: CancellationToken) {
+    let visit = Arc::new(Visit {
+        ends: Ends {
+            local: accepted.local,
+            peer: accepted.peer,
+        },
+        site,
+        noted: Mutex::new(Noted::Nothing),
+    });
+    let limits = visit.site.limits;
+    let stream = Stalling::new(accepted.stream, limits.write_stall);
+    let service = {
+        let visit = visit.clone();
+        service_fn(move |request| {
+            let visit = visit.clone();
+            Box::pin(async move { Ok::<_, Infallible>(visit.answer(request).await) })
+        })
+    };
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.header_time)
+        .max_header_size(limits.header_bytes)
+        // A client may end its side and still wait for the answer, as `nc -N` does.
+        .half_close(true)
+        .serve_connection(TokioIo::new(stream), service);
+
+    let mut stop = pin!(stopping.cancelled());
+    let mut told = false;
+    let ended = poll_fn(|cx| {
+        if !told && stop.as_mut().poll(cx).is_ready() {
+            told = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        connection.poll_without_shutdown(cx)
+    })
+    .await;
+
+    if let Err(error) = &ended {
+        debug!(peer = %visit.ends.peer, error = %crate::chain(error), "connection ended early");
+    }
+    visit.note_silent_end();
+    let mut stream = connection.into_parts().io.into_inner().into_inner();
+    if !told {
+        close_gently(&mut stream).await;
+    }
+}
+
+/// A connection and what has been noted of it.
+struct Visit {
+    site: Arc<Site>,
+    ends: Ends,
+    noted: Mutex<Noted>,
+}
+
+/// In whose name the connection was last noted as accepted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Noted {
+    Nothing,
+    For(Option<DrillId>),
+}
+
+impl Visit {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let drill = self.site.drill_of(&request);
+        self.note_accepted(drill);
+        let response = self.site.answer(&request, self.ends, drill).await;
+        // Without a drill nobody asks for it.
+        if drill.is_some() {
+            let event = Event::Answered {
+                request: format!("{} {}", request.method(), request.uri().path()),
+                status: response.status().as_u16(),
+            };
+            self.site.note(drill, self.ends, event);
+        }
+        response
+    }
+
+    /// Notes the connection once for every drill that shows on it: a proxy may send several over one.
+    fn note_accepted(&self, drill: Option<DrillId>) {
+        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = match *noted {
+            Noted::Nothing => true,
+            Noted::For(before) => drill.is_some() && drill != before,
+        };
+        if news {
+            *noted = Noted::For(drill);
+            self.site.note(drill, self.ends, Event::Accepted);
+        }
+    }
+
+    fn note_silent_end(&self) {
+        if *self.noted.lock().unwrap_or_else(PoisonError::into_inner) == Noted::Nothing {
+            self.site.note(None, self.ends, Event::Accepted);
+        }
+    }
+}

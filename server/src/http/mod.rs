@@ -1,0 +1,165 @@
+//! HTTP/1.1 as ports 2221 and 3333 speak it: GET and HEAD of things with validators.
+//!
+//! | file | does |
+//! |---|---|
+//! | `live` | one connection: limits of time and size, graceful end |
+//! | `host` | refuses requests without a proper Host |
+//! | `preconditions`, `range` | conditional and partial requests as RFC 9110 wants them |
+//! | `representation` | puts these together into a response |
+//! | `body`, `transfer` | sends it, and notes what really left |
+//! | `tree`, `encoding` | what paths on 2221 stand for |
+
+mod body;
+mod encoding;
+mod host;
+mod live;
+mod preconditions;
+mod range;
+mod representation;
+mod stall;
+mod transfer;
+mod tree;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use fwdrill_protocol::drill::{DRILL_HEADER, DrillId, EVIDENCE_PATH};
+use fwdrill_protocol::evidence::ServerState;
+use fwdrill_protocol::flow::Flow;
+use fwdrill_protocol::sighting::Event;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
+
+use crate::journal::Journal;
+use crate::shelf::Shelf;
+use crate::{evidence, version};
+use body::Body;
+use representation::{put, status};
+use transfer::Transfer;
+
+pub(crate) use live::live;
+pub(crate) use representation::{Caching, Content, Representation};
+
+/// What one HTTP connection may cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The request line and all header fields together, bytes; beyond it 431. (Of fields there are at most 100.)
+    pub header_bytes: usize,
+    /// How long a client may take over its request line and header fields. Counted from the end of the response before,
+    /// so it is also how long a connection may be idle.
+    pub header_time: Duration,
+    /// How long a client may take nothing of a response before it is given up.
+    pub write_stall: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            header_bytes: 32 * 1024,
+            header_time: Duration::from_secs(30),
+            write_stall: Duration::from_secs(60),
+        }
+    }
+}
+
+/// One HTTP service of the estate: [`Flow::Http`] or [`Flow::Version`].
+#[derive(Debug)]
+pub(crate) struct Site {
+    pub(crate) flow: Flow,
+    pub(crate) shelf: Shelf,
+    pub(crate) journal: Journal,
+    pub(crate) state: Arc<ServerState>,
+    pub(crate) limits: Limits,
+}
+
+/// The two ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
+}
+
+/// An answer without a representation: the status and one line that says why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Problem(pub(crate) StatusCode, pub(crate) &'static str);
+
+/// The answer while the depot is empty.
+pub(crate) const NO_SET: Problem = Problem(StatusCode::SERVICE_UNAVAILABLE, "there is no update set here yet");
+
+impl Site {
+    /// Answers one request and notes it for its drill.
+    async fn answer<B>(&self, request: &Request<B>, ends: Ends, drill: Option<DrillId>) -> Response<Body> {
+        let (method, path) = (request.method(), request.uri().path());
+        if let Err(why) = host::check(request.version(), request.uri(), request.headers()) {
+            return problem(StatusCode::BAD_REQUEST, why);
+        }
+        if method != Method::GET && method != Method::HEAD {
+            let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
+            put(&mut response, ALLOW, "GET, HEAD");
+            return response;
+        }
+        match self.find(path, request.headers(), drill).await {
+            Ok(found) => found.respond(method, request.headers(), |bytes| {
+                self.transfer(drill?, ends, path.to_owned(), bytes)
+            }),
+            Err(Problem(code, why)) => {
+                let mut response = problem(code, why);
+                if code == StatusCode::SERVICE_UNAVAILABLE {
+                    put(&mut response, RETRY_AFTER, "10");
+                }
+                response
+            }
+        }
+    }
+
+    async fn find(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        drill: Option<DrillId>,
+    ) -> Result<Representation, Problem> {
+        match path {
+            "/healthz" => Ok(Representation::new(
+                Content::Memory("ok\n".into()),
+                "text/plain; charset=utf-8",
+                Caching::Never,
+            )),
+            EVIDENCE_PATH => evidence::of(drill, &self.journal, &self.state),
+            _ if self.flow == Flow::Version => version::find(&self.shelf, path).await,
+            _ => tree::find(&self.shelf, path, headers).await,
+        }
+    }
+
+    fn transfer(&self, drill: DrillId, ends: Ends, path: String, bytes: u64) -> Option<Transfer> {
+        (self.flow == Flow::Http).then(|| Transfer {
+            journal: self.journal.clone(),
+            drill,
+            flow: self.flow,
+            ends,
+            path,
+            bytes,
+            moved: AtomicU64::new(0),
+        })
+    }
+
+    fn note(&self, drill: Option<DrillId>, ends: Ends, event: Event) {
+        self.journal.record(drill, self.flow, ends.local, ends.peer, event);
+    }
+
+    /// The drill that a request belongs to. Nobody becomes known by asking for evidence: then an id that the journal has
+    /// never met, or has forgotten, would look like a drill of which nothing was seen.
+    fn drill_of<B>(&self, request: &Request<B>) -> Option<DrillId> {
+        let id: DrillId = request.headers().get(DRILL_HEADER)?.to_str().ok()?.parse().ok()?;
+        (request.uri().path() != EVIDENCE_PATH || self.journal.knows(id)).then_some(id)
+    }
+}
+
+/// A response that says in one line why there is no other.
+fn problem(code: StatusCode, why: &'static str) -> Response<Body> {
+    let mut response = status(code, Body::of_text(format!("{why}\n")));
+    put(&mut response, CONTENT_TYPE, "text/plain; charset=utf-8");
+    put(&mut response, CACHE_CONTROL, "no-store");
+    response
+}

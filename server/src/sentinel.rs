@@ -1,0 +1,74 @@
+//! Ports whose services do not live here yet (2222, 2225, 10443) or must not be reachable at all (2226, 2227): they
+//! accept, note who came, and close.
+//!
+//! The first three prove to a drill that it reached this server: to the line `FWDRILL <drill id>` they answer
+//! `FWDRILL <flow> <server's port> <client's address as seen>`. To everybody else, and on the last two to everybody, they
+//! say nothing.
+
+use std::time::Duration;
+
+use fwdrill_protocol::drill::DrillId;
+use fwdrill_protocol::flow::Flow;
+use fwdrill_protocol::sighting::Event;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use crate::connection::{Accepted, close_gently};
+use crate::journal::Journal;
+
+/// How long a client may take over its first line.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
+/// What the line begins with, whatever the drill.
+const LABEL: &[u8] = b"FWDRILL ";
+/// The line: the label, 32 digits, CRLF.
+const LINE: usize = LABEL.len() + 32 + 2;
+
+/// Lives one connection to the sentinel of `flow`.
+pub(crate) async fn live(flow: Flow, journal: Journal, accepted: Accepted, stopping: CancellationToken) {
+    let Accepted {
+        mut stream,
+        local,
+        peer,
+    } = accepted;
+    let drill = tokio::select! {
+        drill = tokio::time::timeout(PATIENCE, first_line(&mut stream)) => drill.unwrap_or_default(),
+        () = stopping.cancelled() => None,
+    };
+    journal.record(drill, flow, local, peer, Event::Accepted);
+    debug!(%flow, %peer, known = drill.is_some(), "somebody knocked");
+    if drill.is_some() && answers(flow) {
+        let answer = format!("FWDRILL {flow} {} {peer}\r\n", local.port());
+        // A client that is gone already needs no answer.
+        let _ = stream.write_all(answer.as_bytes()).await;
+    }
+    if !stopping.is_cancelled() {
+        close_gently(&mut stream).await;
+    }
+}
+
+fn answers(flow: Flow) -> bool {
+    matches!(flow, Flow::Agent | Flow::Events | Flow::Console)
+}
+
+/// The drill in the first line, as soon as it is complete; `None` as soon as it can be none.
+pub(crate) async fn first_line(stream: &mut TcpStream) -> Option<DrillId> {
+    let mut buffer = [0; LINE];
+    let mut length = 0;
+    loop {
+        let read = stream.read(buffer.get_mut(length..)?).await.ok()?;
+        length += read;
+        let line = buffer.get(..length)?;
+        let beginning = LABEL.len().min(length);
+        if line.get(..beginning) != LABEL.get(..beginning) {
+            return None;
+        }
+        if line.contains(&b'\n') {
+            return DrillId::from_first_line(std::str::from_utf8(line).ok()?);
+        }
+        if read == 0 || length == LINE {
+            return None;
+        }
+    }
+}

@@ -1,0 +1,113 @@
+use fwdrill_protocol::drill::{DRILL_HEADER, DrillId, EVIDENCE_PATH};
+use fwdrill_protocol::evidence::Evidence;
+use fwdrill_protocol::flow::Flow;
+use fwdrill_protocol::sighting::Event;
+
+use super::*;
+
+fn get(path: &str, drill: DrillId) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\n{DRILL_HEADER}: {drill}\r\n")
+}
+
+async fn evidence(server: &Running, flow: Flow, drill: DrillId) -> Option<Evidence> {
+    let answer = server.ask(flow, &get(EVIDENCE_PATH, drill)).await;
+    match answer.status {
+        404 => None,
+        200 => {
+            assert_eq!(answer.field("cache-control"), Some("no-store"));
+            Some(serde_json::from_slice(&answer.body).unwrap())
+        }
+        status => panic!("{status}"),
+    }
+}
+
+#[tokio::test]
+async fn a_drill_reads_what_was_seen_of_it_at_either_port_and_nobody_else_does() {
+    let place = Place::new();
+    place.depot.publish(1, &[("signatures/a", &pattern(300_000))]);
+    let server = place.start().await;
+    let (ours, theirs) = (DrillId::random(), DrillId::random());
+    let mut wire = server.connect(Flow::Http).await;
+    let us = wire.stream.local_addr().unwrap();
+    wire.ask(&get("/signatures/a", ours)).await;
+    wire.ask(&get("/nothing", ours)).await;
+    wire.ask(&format!("{}Range: bytes=-5\r\n", get("/sets/1/signatures/a", ours)))
+        .await;
+    server.ask(Flow::Version, &get("/version", theirs)).await;
+    server.get("/signatures/a").await;
+
+    for flow in [Flow::Http, Flow::Version] {
+        let Evidence {
+            schema,
+            server: state,
+            sightings,
+        } = evidence(&server, flow, ours).await.unwrap();
+        assert_eq!(schema, Evidence::SCHEMA);
+        assert_eq!(state.listening, server.announcement.addresses);
+        let of_the_wire: Vec<_> = sightings.into_iter().filter(|sighting| sighting.peer == us).collect();
+        let answered = |request: &str, status| Event::Answered {
+            request: request.to_owned(),
+            status,
+        };
+        let transferred = |path: &str, bytes| Event::Transferred {
+            path: path.to_owned(),
+            bytes,
+            complete: true,
+        };
+        let events: Vec<_> = of_the_wire.iter().map(|sighting| sighting.event.clone()).collect();
+        assert_eq!(
+            events,
+            [
+                Event::Accepted,
+                answered("GET /signatures/a", 200),
+                transferred("/signatures/a", 300_000),
+                answered("GET /nothing", 404),
+                answered("GET /sets/1/signatures/a", 206),
+                transferred("/sets/1/signatures/a", 5),
+            ]
+        );
+        for sighting in of_the_wire {
+            assert_eq!((sighting.drill, sighting.flow), (Some(ours), Flow::Http));
+            assert_eq!(sighting.local, server.address(Flow::Http));
+        }
+    }
+    let of_theirs = evidence(&server, Flow::Http, theirs).await.unwrap().sightings;
+    assert!(
+        of_theirs.iter().all(|sighting| sighting.drill == Some(theirs)),
+        "{of_theirs:?}"
+    );
+}
+
+#[tokio::test]
+async fn who_only_asks_for_evidence_does_not_become_known_by_it() {
+    let place = Place::new();
+    place.depot.publish(1, &[]);
+    let server = place.start().await;
+    let stranger = DrillId::random();
+    for _ in 0..2 {
+        assert_eq!(evidence(&server, Flow::Version, stranger).await, None);
+    }
+    for field in ["", "x-fwdrill-drill: 12\r\n", "x-fwdrill-drill: ../../etc/passwd\r\n"] {
+        server
+            .ask(Flow::Version, &format!("GET /version HTTP/1.1\r\nHost: a\r\n{field}"))
+            .await;
+        let head = format!("GET {EVIDENCE_PATH} HTTP/1.1\r\nHost: a\r\n{field}");
+        assert_eq!(server.ask(Flow::Version, &head).await.status, 404, "{field}");
+    }
+}
+
+#[tokio::test]
+async fn the_journal_on_disk_has_every_line_when_the_server_has_stopped() {
+    let place = Place::new();
+    place.depot.publish(1, &[]);
+    let server = place.start().await;
+    let drill = DrillId::random();
+    server.ask(Flow::Version, &get("/version", drill)).await;
+    let seen = server.journal.of(drill);
+    server.stop().await;
+    let text = std::fs::read_to_string(place.state.path().join("journal.jsonl")).unwrap();
+    let lines: Vec<fwdrill_protocol::sighting::Sighting> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines, seen);
+    assert_eq!(seen.len(), 2);
+}
