@@ -1,2 +1,31 @@
-//! placeholder
-fn main() {}
+//! `fwdrill`, the firewall drill: one program for every role. See the crates `protocol`, `depot`, `server` and `client`
+//! for what it is made of; here is only the command line.
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod cli;
+mod commands;
+mod exit;
+mod host;
+mod logging;
+mod output;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    host::raise_open_files();
+    logging::start(&cli);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return exit::report(&anyhow::Error::from(error).context("failed to start the runtime").into()).into(),
+    };
+    let ended = runtime.block_on(commands::run(cli));
+    // Whatever still blocks (a resolver, a disk) must not hold up the end.
+    runtime.shutdown_background();
+    match ended {
+        Ok(exit) => exit.into(),
+        Err(failure) => exit::report(&failure).into(),
+    }
+}

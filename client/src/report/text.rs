@@ -194,7 +194,11 @@ fn footer(text: &mut String, report: &Report) -> std::fmt::Result {
 
 /// Wraps at [`WIDTH`]; `first` may hold colour codes, so the indent of what follows is given apart.
 fn paragraph(text: &mut String, first: &str, following: &str, words: &str) -> std::fmt::Result {
-    let lines = textwrap::wrap(words, WIDTH - following.len());
+    // Addresses, ranges and ids stay in one piece.
+    let options = textwrap::Options::new(WIDTH - following.len())
+        .word_separator(textwrap::WordSeparator::AsciiSpace)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    let lines = textwrap::wrap(words, options);
     for (at, line) in lines.iter().enumerate() {
         writeln!(text, "{}{line}", if at == 0 { first } else { following })?;
     }

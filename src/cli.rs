@@ -1,0 +1,142 @@
+//! The command line as users write it. Parsing only: what it means is decided in `commands`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use fwdrill_client::ftp::Passive;
+use fwdrill_protocol::estate::Estate;
+use fwdrill_protocol::estate::layers::Layers;
+
+use crate::commands::{drill, healthcheck, probe, publish, serve, sync};
+
+/// Try an update service through the firewall before the change reaches production
+#[derive(Debug, Parser)]
+#[command(name = "fwdrill", version, propagate_version = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 everything expected holds; 1 something does not; 2 usage or configuration; 3 a check could not be carried out.\n\nExamples:\n  fwdrill drill                          the whole thing on this machine, no root, no Docker\n  fwdrill serve                          the update server, on the guide's ports\n  fwdrill probe update.example.net       from a client's place: what works, and which rule is wrong")]
+pub(crate) struct Cli {
+    /// Say only what went wrong
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more: -v what happens, -vv every line of every protocol
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Form of the log on stderr
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORM")]
+    pub(crate) log_format: LogFormat,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Rehearse on this machine: server, client and a full probe between them
+    Drill(drill::DrillArgs),
+    /// Be the update server, or an update agent
+    Serve(serve::ServeArgs),
+    /// Measure the path from here to a server, and name what is wrong with it
+    Probe(probe::ProbeArgs),
+    /// Be a client: one update cycle, or one after the other
+    Sync(sync::SyncArgs),
+    /// Make and sign the next update set of a depot
+    Publish(publish::PublishArgs),
+    /// Ask the server on this host whether every port answers (for compose)
+    Healthcheck(healthcheck::HealthcheckArgs),
+}
+
+/// What listens where: default < eserv.ini < file < environment < flags.
+#[derive(Debug, Args)]
+pub(crate) struct EstateArgs {
+    /// The estate file (fwdrill.toml); without one, the guide's estate
+    #[arg(long, value_name = "FILE", env = "FWDRILL_ESTATE", help_heading = "Estate")]
+    estate: Option<PathBuf>,
+    /// A Windows eserv.ini, for the passive range and the advertised address
+    #[arg(long, value_name = "FILE", env = "FWDRILL_ESERV_INI", help_heading = "Estate")]
+    eserv_ini: Option<PathBuf>,
+    /// Override any key of the estate: --set ftp.passive_ports=30000-30009
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Estate")]
+    set: Vec<String>,
+}
+
+impl EstateArgs {
+    /// The estate; `flags` are other flags that set a key: as written, key, value.
+    pub(crate) fn load<'a>(&self, flags: impl IntoIterator<Item = (&'a str, &'a str, String)>) -> anyhow::Result<Estate> {
+        let mut layers = Layers::new();
+        if let Some(path) = &self.eserv_ini {
+            let bytes = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
+            layers = layers.eserv_ini(&path.display().to_string(), &bytes);
+        }
+        if let Some(path) = &self.estate {
+            let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
+            layers = layers.file(&path.display().to_string(), &text);
+        }
+        // A variable that is not UTF-8 is none of ours.
+        let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        layers = layers.environment(environment);
+        for (flag, key, value) in flags {
+            layers = layers.flag(flag, key, &value);
+        }
+        for assignment in &self.set {
+            layers = layers.set(assignment);
+        }
+        Ok(layers.resolve()?)
+    }
+}
+
+/// `on` or `off`, so that every switch can be set both ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+impl Switch {
+    pub(crate) fn is_on(self) -> bool {
+        self == Switch::On
+    }
+}
+
+/// Seconds, as people write them: `3`, `0.5`.
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
+    match Duration::try_from_secs_f64(seconds) {
+        Ok(duration) if !duration.is_zero() => Ok(duration),
+        _ => Err("expected more than 0 seconds".to_owned()),
+    }
+}
+
+/// `auto`, `epsv` or `pasv`.
+pub(crate) fn passive(text: &str) -> Result<Passive, String> {
+    match text {
+        "auto" => Ok(Passive::Auto),
+        "epsv" => Ok(Passive::Epsv),
+        "pasv" => Ok(Passive::Pasv),
+        _ => Err("expected auto, epsv or pasv".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn seconds_are_positive_numbers() {
+        assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
+        for text in ["0", "-1", "x", "inf", "NaN"] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! A client's whole life, step by step: first update, nothing new, the next update, over FTP and over HTTP.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{Context, bail, ensure};
+use fwdrill_client::plan::Plan;
+use fwdrill_client::sync::{ClientName, Outcome, Server, UpdateCycle, Uploads};
+use fwdrill_depot::{Depot, PublishOptions, keys, publish};
+use fwdrill_protocol::announcement::Announcement;
+use fwdrill_protocol::estate::Mode;
+use fwdrill_protocol::report::LifeStep;
+use fwdrill_protocol::update_set::PublicKey;
+use jiff::Timestamp;
+
+use crate::commands::sync::told;
+
+/// Lives it; what fails is in the steps. A step goes on where the one before left off.
+pub(super) async fn live(plan: &Plan, server: &Announcement, scratch: &Path) -> Vec<LifeStep> {
+    let mut life = Vec::new();
+    let client = |mode| cycle(plan, server, scratch, mode);
+    let modes = [Mode::Ftp, Mode::Http].into_iter().filter(|mode| *mode == Mode::Http || plan.estate.ftp.enabled);
+    for mode in modes.clone() {
+        life.push(step(format!("first update over {}", name(mode)), async { news(&client(mode)?.run(&()).await?) }).await);
+    }
+    let first = modes.clone().next().unwrap_or(Mode::Http);
+    life.push(step("ask again".to_owned(), async { nothing_new(&client(first)?.run(&()).await?) }).await);
+    life.push(step("the server publishes the next set".to_owned(), publish_next(scratch)).await);
+    for mode in modes {
+        life.push(step(format!("next update over {}", name(mode)), async { incremental(&client(mode)?.run(&()).await?) }).await);
+    }
+    life
+}
+
+async fn step(step: String, work: impl Future<Output = anyhow::Result<String>>) -> LifeStep {
+    let begun = Instant::now();
+    let done = work.await;
+    LifeStep {
+        step,
+        ok: done.is_ok(),
+        detail: done.unwrap_or_else(|error| format!("{error:#}")),
+        elapsed_ms: u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }
+}
+
+fn cycle(plan: &Plan, server: &Announcement, scratch: &Path, mode: Mode) -> anyhow::Result<UpdateCycle> {
+    let address = plan.target.parse().context("the drill's target is an address")?;
+    let client: ClientName = format!("drill-{}", name(mode).to_lowercase()).parse()?;
+    let into = scratch.join(client.to_string());
+    let mut cycle = UpdateCycle::new(Server::at(address, &plan.estate), into, client).in_drill(plan.drill);
+    cycle.mode = mode;
+    let key = server.public_key.as_deref().context("the server has no update set")?;
+    cycle.key = Some(PublicKey::parse(key)?);
+    Ok(cycle)
+}
+
+fn news(outcome: &Outcome) -> anyhow::Result<String> {
+    ensure!(outcome.installed.is_some(), "nothing was installed: {}", told(outcome));
+    if let Uploads::NoWay(reason) = &outcome.uploads {
+        bail!("nothing could be uploaded: {reason}");
+    }
+    Ok(told(outcome))
+}
+
+fn nothing_new(outcome: &Outcome) -> anyhow::Result<String> {
+    ensure!(outcome.installed.is_none(), "something was installed although nothing is new: {}", told(outcome));
+    Ok(told(outcome))
+}
+
+fn incremental(outcome: &Outcome) -> anyhow::Result<String> {
+    ensure!(outcome.installed.is_some_and(|tally| tally.built + tally.reused > 0), "everything was downloaded again: {}", told(outcome));
+    news(outcome)
+}
+
+async fn publish_next(scratch: &Path) -> anyhow::Result<String> {
+    let (depot, state) = (scratch.join("depot"), scratch.join("server"));
+    let made = tokio::task::spawn_blocking(move || {
+        let key = keys::load(&state)?.context("the server has no signing key")?;
+        let set = publish(&Depot::open(depot)?, &key, &PublishOptions::at(Timestamp::now()))?;
+        Ok(format!("version {}, serial {}", set.manifest().version(), set.serial()))
+    });
+    made.await?
+}
+
+fn name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Ftp => "FTP",
+        Mode::Http => "HTTP",
+    }
+}

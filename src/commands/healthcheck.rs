@@ -1,0 +1,60 @@
+//! `fwdrill healthcheck`: does the server on this host answer on every port it should?
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
+
+use clap::Args;
+use fwdrill_client::diagnosis::diagnose;
+use fwdrill_client::plan::{Plan, Range};
+use fwdrill_client::probe;
+use fwdrill_protocol::estate::expectation::SERVER;
+use fwdrill_protocol::flow::{Expected, Flow};
+use fwdrill_protocol::report::Verdict;
+use fwdrill_server::Config;
+
+use super::serve::RoleArg;
+use crate::cli::{EstateArgs, seconds};
+use crate::exit::{Exit, Failure};
+use crate::output;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Example, in a compose file:\n  healthcheck:\n    test: [\"CMD\", \"fwdrill\", \"healthcheck\"]\n    interval: 5s")]
+pub(crate) struct HealthcheckArgs {
+    #[command(flatten)]
+    estate: EstateArgs,
+    /// Which of the guide's two servers runs here
+    #[arg(long, value_enum, default_value_t = RoleArg::Server)]
+    role: RoleArg,
+    /// How long to wait for each single answer, seconds
+    #[arg(long, value_parser = seconds, default_value = "2", value_name = "SECONDS")]
+    timeout: Duration,
+}
+
+pub(crate) async fn run(args: HealthcheckArgs) -> Result<Exit, Failure> {
+    let mut estate = args.estate.load([])?;
+    let address = match estate.server.bind {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        bound => bound,
+    };
+    let flows: Vec<Flow> = Config::new(estate.clone(), args.role.into(), "", "").flows().collect();
+    if let Some(flow) = flows.iter().find(|flow| estate.port(**flow) == Some(0)) {
+        return Err(anyhow::anyhow!("the estate leaves the port of {flow} to the kernel, so there is nothing to ask").into());
+    }
+    // Here nothing lies between: whatever this role listens on must answer.
+    let here = estate.expect.entry(SERVER.to_owned()).or_default();
+    for flow in Flow::ALL {
+        here.insert(flow, if flows.contains(&flow) { Expected::Open } else { Expected::Any });
+    }
+    let mut plan = Plan::new(address.to_string(), estate);
+    plan.vantage = SERVER.to_owned();
+    plan.limit = args.timeout;
+    plan.range = Range::None;
+    plan.evidence = false;
+    let report = diagnose(&plan.estate, &probe::run(&plan).await);
+    for flow in report.flows.iter().filter(|flow| flow.verdict != Verdict::Pass) {
+        let detail = flow.detail.as_deref().unwrap_or(flow.outcome.name());
+        output::complain(&format!("{} on {}: {detail}", flow.flow.title(), flow.to.map_or_else(|| "?".to_owned(), |to| to.to_string())));
+    }
+    Ok(report.verdict.into())
+}

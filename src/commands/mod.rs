@@ -1,0 +1,37 @@
+//! One file per subcommand.
+
+pub(crate) mod drill;
+pub(crate) mod healthcheck;
+pub(crate) mod probe;
+pub(crate) mod publish;
+pub(crate) mod serve;
+pub(crate) mod sync;
+mod waiting;
+
+use fwdrill_protocol::report::Verdict;
+
+use crate::cli::{Cli, Command};
+use crate::exit::{Exit, Failure};
+
+/// Runs the command that was asked for.
+pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
+    let quiet = cli.quiet;
+    match cli.command {
+        Command::Drill(args) => drill::run(args, quiet).await,
+        Command::Serve(args) => serve::run(args).await,
+        Command::Probe(args) => probe::run(args, quiet).await,
+        Command::Sync(args) => sync::run(args, quiet).await,
+        Command::Publish(args) => publish::run(args).await,
+        Command::Healthcheck(args) => healthcheck::run(args).await,
+    }
+}
+
+impl From<Verdict> for Exit {
+    fn from(verdict: Verdict) -> Self {
+        match verdict {
+            Verdict::Pass => Exit::Pass,
+            Verdict::Fail => Exit::Fail,
+            Verdict::Inconclusive => Exit::Inconclusive,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! `fwdrill probe`: measure the path from here to a server, diagnose, report.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use fwdrill_client::diagnosis::diagnose;
+use fwdrill_client::plan::{Plan, Range};
+use fwdrill_client::probe;
+use fwdrill_protocol::estate::expectation::OUTSIDE;
+
+use super::waiting::watched;
+use crate::cli::{EstateArgs, seconds};
+use crate::exit::{Exit, Failure};
+use crate::host;
+use crate::output::ReportArgs;
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  fwdrill probe update.example.net\n  fwdrill probe 203.0.113.2 --full-range --from branch --format junit --out fwdrill.xml\n  fwdrill probe 203.0.113.2 --estate fwdrill.toml --format text --format json --out report.txt --out report.json")]
+pub(crate) struct ProbeArgs {
+    /// The server: an address or a name [default: server.host of the estate]
+    host: Option<String>,
+    #[command(flatten)]
+    estate: EstateArgs,
+    #[command(flatten)]
+    report: ReportArgs,
+    /// How long to wait for each single answer, seconds
+    #[arg(long, value_parser = seconds, default_value = "3", value_name = "SECONDS")]
+    timeout: Duration,
+    /// Try every port of the passive range, not a sample
+    #[arg(long)]
+    full_range: bool,
+    /// Try no port of the passive range but those of the transfers
+    #[arg(long, conflicts_with_all = ["full_range", "thorough"])]
+    quick: bool,
+    /// Try everything there is to try: today the same as --full-range
+    #[arg(long)]
+    thorough: bool,
+    /// Do not ask the server what it saw
+    #[arg(long)]
+    no_evidence: bool,
+    /// Where this client stands: what is expected differs by vantage
+    #[arg(long, value_name = "VANTAGE", default_value = OUTSIDE)]
+    from: String,
+    /// FTP user [default: the drill, else anonymous]
+    #[arg(long, value_name = "NAME", requires = "password")]
+    user: Option<String>,
+    /// Password of --user
+    #[arg(long, value_name = "PASSWORD", requires = "user")]
+    password: Option<String>,
+}
+
+pub(crate) async fn run(args: ProbeArgs, quiet: bool) -> Result<Exit, Failure> {
+    let estate = args.estate.load([])?;
+    args.report.destinations()?;
+    let host = args.host.or_else(|| estate.server.host.clone());
+    let host = host.context("which server? give a HOST, or server.host in the estate")?;
+    let mut plan = Plan::new(host, estate);
+    plan.vantage = args.from;
+    plan.limit = args.timeout;
+    plan.evidence = !args.no_evidence;
+    plan.login = args.user.zip(args.password);
+    plan.range = match (args.quick, args.full_range || args.thorough) {
+        (true, _) => Range::None,
+        (_, true) => Range::Full,
+        _ => Range::Sample,
+    };
+    let stop = host::stop_signal()?;
+    let what = format!("probing {}", plan.target);
+    let seen = tokio::select! {
+        seen = watched(&what, quiet, probe::run(&plan)) => seen,
+        () = stop.cancelled() => {
+            return Err(Failure { exit: Exit::Inconclusive, error: anyhow::anyhow!("interrupted: nothing was measured to its end") });
+        }
+    };
+    let report = diagnose(&plan.estate, &seen);
+    args.report.write(&report)?;
+    Ok(report.verdict.into())
+}

@@ -1,0 +1,213 @@
+//! What integration tests share: the real binary, a server of it on free ports, and directories that go away.
+#![allow(dead_code, reason = "every test file uses another part")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use fwdrill_protocol::announcement::Announcement;
+use fwdrill_protocol::flow::Flow;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Every port left to the kernel, on loopback.
+pub const FREE_PORTS: &[&str] = &[
+    "server.bind=127.0.0.1",
+    "ftp.port=0",
+    "ports.version=0",
+    "ports.http=0",
+    "ports.agent=0",
+    "ports.events=0",
+    "ports.system=0",
+    "ports.self_events=0",
+    "ports.console=0",
+];
+
+/// The program, with an environment that the machine's own cannot disturb.
+pub fn fwdrill() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_fwdrill"));
+    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+}
+
+/// Runs `fwdrill` with these arguments to its end.
+pub fn run<S: AsRef<std::ffi::OsStr>>(arguments: impl IntoIterator<Item = S>) -> Output {
+    fwdrill().args(arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// A running `fwdrill serve` with directories of its own; killed when dropped.
+pub struct Server {
+    pub announcement: Announcement,
+    pub directory: tempfile::TempDir,
+    child: Child,
+}
+
+impl Server {
+    /// On free ports, with these `--set` on top.
+    pub fn start(settings: &[&str]) -> Server {
+        Server::start_with(settings, |_| {})
+    }
+
+    /// The same, with more arguments.
+    pub fn start_with(settings: &[&str], more: impl FnOnce(&mut Command)) -> Server {
+        let directory = tempfile::tempdir().unwrap();
+        Server::start_in(directory, settings, more)
+    }
+
+    /// The same, in a directory that may hold a depot already.
+    pub fn start_in(directory: tempfile::TempDir, settings: &[&str], more: impl FnOnce(&mut Command)) -> Server {
+        let mut command = fwdrill();
+        command.args(["serve", "--announce", "--grace", "2", "--state"]).arg(directory.path().join("state"));
+        command.arg("--depot").arg(directory.path().join("depot"));
+        for setting in FREE_PORTS.iter().chain(settings) {
+            command.args(["--set", setting]);
+        }
+        more(&mut command);
+        let log = std::fs::File::create(directory.path().join("server.log")).unwrap();
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let announcement = serde_json::from_str(&line).unwrap_or_else(|error| {
+            let log = std::fs::read_to_string(directory.path().join("server.log")).unwrap_or_default();
+            panic!("no announcement ({error}): {line:?}\n{log}")
+        });
+        Server { announcement, directory, child }
+    }
+
+    pub fn at(&self, flow: Flow) -> SocketAddr {
+        self.announcement.addresses[&flow]
+    }
+
+    pub fn port(&self, flow: Flow) -> u16 {
+        self.at(flow).port()
+    }
+
+    pub fn public_key(&self) -> &str {
+        self.announcement.public_key.as_deref().unwrap()
+    }
+
+    pub fn depot(&self) -> PathBuf {
+        self.directory.path().join("depot")
+    }
+
+    pub fn state(&self) -> PathBuf {
+        self.directory.path().join("state")
+    }
+
+    pub fn dropbox(&self) -> PathBuf {
+        self.state().join("dropbox")
+    }
+
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("server.log")).unwrap_or_default()
+    }
+
+    /// `--set` for a client that is to find every port of this server.
+    pub fn settings(&self) -> Vec<String> {
+        let port = |flow, key: &str| format!("--set={key}={}", self.port(flow));
+        vec![
+            port(Flow::FtpControl, "ftp.port"),
+            port(Flow::Version, "ports.version"),
+            port(Flow::Http, "ports.http"),
+            port(Flow::Agent, "ports.agent"),
+            port(Flow::Events, "ports.events"),
+            port(Flow::System, "ports.system"),
+            port(Flow::SelfEvents, "ports.self_events"),
+            port(Flow::Console, "ports.console"),
+            format!("--set=ftp.passive_ports={}", self.announcement.passive_ports),
+        ]
+    }
+
+    /// The directory of the set in force.
+    pub fn current_set(&self) -> PathBuf {
+        std::fs::canonicalize(self.depot().join("current")).unwrap()
+    }
+
+    /// Publishes into this server's depot.
+    pub fn publish(&self, arguments: &[&str]) {
+        let mut command = fwdrill();
+        command.arg("publish").arg(self.depot()).arg("--state").arg(self.state()).args(arguments);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", stderr(&output));
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// SIGTERM, then its exit code.
+    pub fn terminate(&mut self) -> Option<i32> {
+        signal(&self.child, Signal::TERM);
+        exit_within(&mut self.child, Duration::from_secs(20)).code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Makes a depot with a set before a server is started in the directory.
+pub fn published(arguments: &[&str]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = fwdrill();
+    command.arg("publish").arg(directory.path().join("depot"));
+    command.arg("--state").arg(directory.path().join("state")).args(arguments);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    directory
+}
+
+pub fn signal(child: &Child, signal: Signal) {
+    kill_process(Pid::from_child(child), signal).unwrap();
+}
+
+/// Waits for a child, but not for ever.
+pub fn exit_within(child: &mut Child, limit: Duration) -> std::process::ExitStatus {
+    let begun = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        assert!(begun.elapsed() < limit, "the program did not end within {limit:?}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Every file below a directory by its relative path, with its bytes.
+pub fn tree(directory: &Path) -> std::collections::BTreeMap<String, Vec<u8>> {
+    let mut found = std::collections::BTreeMap::new();
+    let mut open = vec![directory.to_owned()];
+    while let Some(next) = open.pop() {
+        for entry in std::fs::read_dir(&next).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path.strip_prefix(directory).unwrap().to_string_lossy().into_owned();
+                found.insert(name, std::fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// A program that a test cannot do without; says how to get it.
+pub fn required(program: &str) -> &str {
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|directory| directory.join(program).is_file()));
+    assert!(found, "{program} is not installed: run scripts/install-test-packages");
+    program
+}
