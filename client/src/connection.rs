@@ -38,6 +38,12 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
+    /// Whether there was no connection at all, as opposed to one that did not last.
+    pub fn never_stood(&self) -> bool {
+        use ConnectionError::{Refused, TimedOut, Unreachable};
+        matches!(self, Refused(_) | TimedOut(_) | Unreachable(_))
+    }
+
     /// The word of reports for it. An early close counts as a reset, a stall as silence; a failure of this host's own is
     /// neither open nor blocked.
     pub fn outcome(&self) -> Outcome {

@@ -70,6 +70,11 @@ impl FtpError {
         }
     }
 
+    /// Whether the same may go better another time: a connection that failed, or a 4yz reply (RFC 959 section 4.2).
+    pub fn is_transient(&self) -> bool {
+        self.connection().is_some() || self.reply().is_some_and(|reply| reply.code / 100 == 4)
+    }
+
     /// The reply that was not expected, where that is what failed.
     pub fn reply(&self) -> Option<&Reply> {
         match self {

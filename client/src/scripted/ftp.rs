@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -21,6 +22,7 @@ struct State {
     faults: Mutex<FtpFaults>,
     commands: Mutex<Vec<String>>,
     uploads: Mutex<BTreeMap<String, Vec<u8>>>,
+    sessions: AtomicUsize,
 }
 
 /// What the server does wrong.
@@ -40,6 +42,12 @@ pub(crate) struct FtpFaults {
     pub(crate) data_silent: bool,
     /// After the data, the control connection is closed without a final reply.
     pub(crate) no_final_reply: bool,
+    /// But not for these.
+    pub(crate) spared: Vec<&'static str>,
+    /// Every other session sees the second tree, the rest the first.
+    pub(crate) alternates: Option<(Tree, Tree)>,
+    /// So many uploads are cut off by the server.
+    pub(crate) store_failures: usize,
     /// Once so many bytes of an upload have come, the server has had enough.
     pub(crate) store_limit: Option<usize>,
     /// These files are served with one byte changed.
@@ -101,7 +109,12 @@ struct Session {
 
 impl Session {
     async fn run(stream: TcpStream, state: Arc<State>) {
-        let tree = state.tree.lock().unwrap().clone();
+        let earlier = state.sessions.fetch_add(1, Ordering::SeqCst);
+        let tree = match state.faults.lock().unwrap().alternates.clone() {
+            Some((_, second)) if earlier % 2 == 1 => second,
+            Some((first, _)) => first,
+            None => state.tree.lock().unwrap().clone(),
+        };
         let mut session = Session {
             state,
             control: BufReader::new(stream),
@@ -235,7 +248,7 @@ impl Session {
         }
         data.write_all(rest).await?;
         data.shutdown().await?;
-        if faults.no_final_reply {
+        if faults.no_final_reply && !faults.spared.contains(&path) {
             return Ok(false);
         }
         self.say("226 that was all").await?;
@@ -251,6 +264,11 @@ impl Session {
         self.say("150 give it here").await?;
         let mut data = self.data().await?;
         let mut bytes = Vec::new();
+        if faults.store_failures > 0 {
+            self.state.faults.lock().unwrap().store_failures -= 1;
+            reset(data);
+            return self.say("426 cut as told").await;
+        }
         let limit = faults.store_limit.unwrap_or(usize::MAX);
         loop {
             match data.read_buf(&mut bytes).await {

@@ -1,0 +1,9 @@
+//! Cycles against scripted servers.
+
+mod basics;
+mod changes;
+mod cuts;
+mod refusals;
+mod trouble_here;
+mod uploads;
+mod world;
