@@ -25,6 +25,7 @@ mod server;
 pub mod shelf;
 #[cfg(test)]
 mod testing;
+mod sweep;
 pub mod tls;
 mod version;
 #[cfg(test)]

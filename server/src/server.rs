@@ -28,6 +28,7 @@ use crate::ftp::libunftp::Libunftp;
 use crate::ftp::site::SiteError;
 use crate::journal::{Journal, JournalFileError};
 use crate::shelf::{Shelf, ShelfError};
+use crate::sweep::Sweep;
 use crate::{ftp, http, sentinel};
 
 /// An update server or update agent whose every port is bound.
@@ -184,12 +185,15 @@ impl Server {
             listening: self.announcement.addresses.clone(),
             passive_ports: self.announcement.passive_ports.clone(),
         });
+        let sweep = (self.ftp.as_ref())
+            .map(|ftp| Sweep::new(ftp.passive.clone(), self.journal.clone(), stopping.clone()));
         let site = |flow| {
             Arc::new(http::Site {
                 flow,
                 shelf: self.shelf.clone(),
                 journal: self.journal.clone(),
                 state: state.clone(),
+                sweep: sweep.clone(),
                 limits: self.http,
             })
         };

@@ -1,14 +1,18 @@
 //! The passive pool: which ports PASV and EPSV may hand out, and who has them at the moment.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Poll;
 
 use fwdrill_protocol::estate::port_set::PortSet;
 use rand::seq::SliceRandom;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
 
 /// How many data connections the kernel keeps ready on one passive port. One is expected; a stranger's must not push
 /// it out.
@@ -22,6 +26,16 @@ const BACKLOG: i32 = 16;
 pub struct PassivePool {
     ports: Ports,
     free: Mutex<VecDeque<u16>>,
+    /// Ports that listen for a sweep, until a session wants one.
+    swept: Mutex<BTreeMap<u16, Swept>>,
+    swept_more: Notify,
+}
+
+#[derive(Debug)]
+struct Swept {
+    // In this order, as in a lease.
+    listener: tokio::net::TcpListener,
+    _claim: Claim,
 }
 
 #[derive(Debug)]
@@ -64,6 +78,8 @@ impl PassivePool {
         Arc::new(PassivePool {
             ports,
             free: Mutex::new(free.into()),
+            swept: Mutex::new(BTreeMap::new()),
+            swept_more: Notify::new(),
         })
     }
 
@@ -77,8 +93,16 @@ impl PassivePool {
 
     /// Lends a port with a listener on it, bound to `address`: where the control connection arrived.
     ///
-    /// A port that another program listens on is passed over. Each port is tried once at most.
+    /// A port that another program listens on is passed over. Each port is tried once at most. When no other is free, a
+    /// sweep gives up one of its ports.
     pub fn lend(self: &Arc<Self>, address: IpAddr) -> Result<Lease, LendError> {
+        match self.lend_free(address) {
+            Err(LendError::Exhausted(_)) if self.end_sweep_of_one() => self.lend_free(address),
+            lent => lent,
+        }
+    }
+
+    fn lend_free(self: &Arc<Self>, address: IpAddr) -> Result<Lease, LendError> {
         let Ports::Only(ports) = &self.ports else {
             return self.claim(SocketAddr::new(address, 0)).map_err(|(_, error)| error);
         };
@@ -117,6 +141,65 @@ impl PassivePool {
             }
             Err(source) => Err((io::Error::kind(&source), LendError::Listen { address, source })),
         }
+    }
+
+    /// Listens on every port that is free now, for a sweep, and returns all ports that a sweep listens on. Must be called
+    /// within a tokio runtime.
+    pub(crate) fn sweep(self: &Arc<Self>, address: IpAddr) -> PortSet {
+        let free = match self.ports {
+            Ports::Ephemeral => 0,
+            Ports::Only(_) => self.free().len(),
+        };
+        for _ in 0..free {
+            let Ok(lease) = self.lend_free(address) else { break };
+            let port = lease.address().port();
+            let (listener, claim) = lease.split();
+            if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
+                self.swept().insert(
+                    port,
+                    Swept {
+                        listener,
+                        _claim: claim,
+                    },
+                );
+            }
+        }
+        self.swept_more.notify_one();
+        self.swept().keys().copied().collect()
+    }
+
+    /// The next connection to a port that a sweep listens on: the stream, its own address, the client's.
+    pub(crate) async fn accept_swept(&self) -> (TcpStream, SocketAddr, SocketAddr) {
+        let mut more = std::pin::pin!(self.swept_more.notified());
+        poll_fn(|cx| {
+            while more.as_mut().poll(cx).is_ready() {
+                more.set(self.swept_more.notified());
+            }
+            for swept in self.swept().values() {
+                // An error (the client gave up already) is nothing to a sweep.
+                if let Poll::Ready(Ok((stream, peer))) = swept.listener.poll_accept(cx) {
+                    let local = stream.local_addr().or_else(|_| swept.listener.local_addr());
+                    if let Ok(local) = local {
+                        return Poll::Ready((stream, local, peer));
+                    }
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Gives back every port that a sweep listens on.
+    pub(crate) fn end_sweep(&self) {
+        self.swept().clear();
+    }
+
+    fn end_sweep_of_one(&self) -> bool {
+        self.swept().pop_first().is_some()
+    }
+
+    fn swept(&self) -> MutexGuard<'_, BTreeMap<u16, Swept>> {
+        self.swept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn free(&self) -> MutexGuard<'_, VecDeque<u16>> {

@@ -29,11 +29,13 @@ use fwdrill_protocol::drill::{DRILL_HEADER, DrillId, EVIDENCE_PATH};
 use fwdrill_protocol::evidence::ServerState;
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::sighting::Event;
+use fwdrill_protocol::sweep::SWEEP_PATH;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
 use crate::journal::Journal;
 use crate::shelf::Shelf;
+use crate::sweep::Sweep;
 use crate::{evidence, version};
 use body::Body;
 use representation::{put, status};
@@ -71,6 +73,7 @@ pub(crate) struct Site {
     pub(crate) shelf: Shelf,
     pub(crate) journal: Journal,
     pub(crate) state: Arc<ServerState>,
+    pub(crate) sweep: Option<Arc<Sweep>>,
     pub(crate) limits: Limits,
 }
 
@@ -100,7 +103,7 @@ impl Site {
             put(&mut response, ALLOW, "GET, HEAD");
             return response;
         }
-        match self.find(path, request.headers(), drill).await {
+        match self.find(path, request.headers(), drill, ends).await {
             Ok(found) => found.respond(method, request.headers(), |bytes| {
                 self.transfer(drill?, ends, path.to_owned(), bytes)
             }),
@@ -119,6 +122,7 @@ impl Site {
         path: &str,
         headers: &HeaderMap,
         drill: Option<DrillId>,
+        ends: Ends,
     ) -> Result<Representation, Problem> {
         match path {
             "/healthz" => Ok(Representation::new(
@@ -127,6 +131,10 @@ impl Site {
                 Caching::Never,
             )),
             EVIDENCE_PATH => evidence::of(drill, &self.journal, &self.state),
+            SWEEP_PATH => match &self.sweep {
+                Some(sweep) => sweep.offer(drill, ends.local.ip()),
+                None => Err(Problem(StatusCode::NOT_FOUND, "there is no FTP here")),
+            },
             _ if self.flow == Flow::Version => version::find(&self.shelf, path).await,
             _ => tree::find(&self.shelf, path, headers).await,
         }

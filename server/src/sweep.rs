@@ -1,0 +1,203 @@
+//! The sweep: for a few seconds the whole passive range listens, and every port proves to a drill that it is this
+//! server's. What a sweep holds is given up at once when a session wants a port.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use fwdrill_protocol::drill::DrillId;
+use fwdrill_protocol::flow::Flow;
+use fwdrill_protocol::sighting::Event;
+use fwdrill_protocol::sweep::{SweepAnswer, SweepOffer};
+use http::StatusCode;
+use tokio::io::AsyncWriteExt;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, info};
+
+use crate::connection::{Accepted, close_gently};
+use crate::ftp::passive::PassivePool;
+use crate::http::{Caching, Content, Problem, Representation};
+use crate::journal::Journal;
+use crate::sentinel;
+
+/// How long the range listens after the last request. A client dials all of it within its own limit, a few seconds.
+const LISTENS: Duration = Duration::from_secs(10);
+
+/// Sweeps of one passive range. There is one at a time; a request while it runs prolongs it.
+#[derive(Debug)]
+pub(crate) struct Sweep {
+    pool: Arc<PassivePool>,
+    journal: Journal,
+    stopping: CancellationToken,
+    until: Mutex<Option<Instant>>,
+}
+
+impl Sweep {
+    pub(crate) fn new(pool: Arc<PassivePool>, journal: Journal, stopping: CancellationToken) -> Arc<Self> {
+        Arc::new(Sweep {
+            pool,
+            journal,
+            stopping,
+            until: Mutex::new(None),
+        })
+    }
+
+    /// Answers a request for a sweep that arrived at `address`: the ports listen there, as data connections would.
+    pub(crate) fn offer(self: &Arc<Self>, drill: Option<DrillId>, address: IpAddr) -> Result<Representation, Problem> {
+        if drill.is_none() {
+            return Err(Problem(StatusCode::FORBIDDEN, "a sweep belongs to a drill"));
+        }
+        let planned = self.pool.ports();
+        if planned.is_empty() {
+            return Err(Problem(StatusCode::NOT_FOUND, "there is no passive range here"));
+        }
+        let listening = self.pool.sweep(address);
+        self.prolong();
+        let offer = SweepOffer {
+            busy: planned.without(&listening),
+            listening,
+            seconds: LISTENS.as_secs(),
+        };
+        match serde_json::to_vec(&offer) {
+            Ok(json) => Ok(Representation::new(
+                Content::Memory(json.into()),
+                "application/json",
+                Caching::Never,
+            )),
+            Err(_) => Err(Problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the offer cannot be written as JSON",
+            )),
+        }
+    }
+
+    fn prolong(self: &Arc<Self>) {
+        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        if until.replace(Instant::now() + LISTENS).is_none() {
+            info!(ports = %self.pool.ports(), "sweep: the whole passive range listens");
+            tokio::spawn(self.clone().run());
+        }
+    }
+
+    async fn run(self: Arc<Self>) {
+        while let Some(until) = self.ends_at() {
+            tokio::select! {
+                (stream, local, peer) = self.pool.accept_swept() => {
+                    let _ = stream.set_nodelay(true);
+                    tokio::spawn(answer(self.journal.clone(), Accepted { stream, local, peer }));
+                }
+                () = sleep_until(until) => {}
+                () = self.stopping.cancelled() => self.end(),
+            }
+        }
+        self.pool.end_sweep();
+        debug!("sweep ended");
+    }
+
+    /// When the sweep ends; `None` when that time has come.
+    fn ends_at(&self) -> Option<Instant> {
+        let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
+        if until.is_some_and(|until| until <= Instant::now()) {
+            *until = None;
+        }
+        *until
+    }
+
+    fn end(&self) {
+        *self.until.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// One connection to a swept port. Without a drill in its first line it learns nothing.
+async fn answer(journal: Journal, accepted: Accepted) {
+    let Accepted {
+        mut stream,
+        local,
+        peer,
+    } = accepted;
+    let drill = timeout(sentinel::PATIENCE, sentinel::first_line(&mut stream)).await;
+    let drill = drill.ok().flatten();
+    journal.record(drill, Flow::FtpPassive, local, peer, Event::Accepted);
+    if let Some(drill) = drill {
+        let line = SweepAnswer::new(drill, local.port(), peer).line();
+        // A client that is gone already needs no answer.
+        let _ = stream.write_all(line.as_bytes()).await;
+    }
+    close_gently(&mut stream).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fwdrill_protocol::estate::port_set::PortSet;
+    use std::net::Ipv4Addr;
+    use tokio::io::AsyncReadExt;
+    use tokio::net::TcpStream;
+
+    const HERE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+
+    /// A few ports that are free now, so that tests beside each other do not meet.
+    fn free_ports(count: usize) -> PortSet {
+        let held: Vec<_> = (0..count)
+            .map(|_| std::net::TcpListener::bind((HERE, 0)).unwrap())
+            .collect();
+        held.iter()
+            .map(|listener| listener.local_addr().unwrap().port())
+            .collect()
+    }
+
+    fn sweep_of(ports: &PortSet) -> (Arc<Sweep>, Arc<PassivePool>, Journal) {
+        let pool = PassivePool::new(ports, &PortSet::default());
+        let journal = Journal::in_memory(Default::default());
+        let sweep = Sweep::new(pool.clone(), journal.clone(), CancellationToken::new());
+        (sweep, pool, journal)
+    }
+
+    #[tokio::test]
+    async fn every_port_proves_itself_to_the_drill_and_is_journalled() {
+        let ports = free_ports(5);
+        let (sweep, _, journal) = sweep_of(&ports);
+        let drill = DrillId::random();
+        assert!(sweep.offer(Some(drill), HERE).is_ok());
+        for port in ports.iter() {
+            let mut stream = TcpStream::connect((HERE, port)).await.unwrap();
+            stream.write_all(drill.first_line().as_bytes()).await.unwrap();
+            let mut line = String::new();
+            stream.read_to_string(&mut line).await.unwrap();
+            let answer = SweepAnswer::parse(&line).unwrap();
+            assert!(answer.is_proof(drill) && answer.port == port);
+            assert_eq!(answer.peer, stream.local_addr().unwrap());
+        }
+        assert_eq!(journal.of(drill).len(), 5);
+    }
+
+    #[tokio::test]
+    async fn a_session_gets_a_port_while_all_of_them_are_swept() {
+        let ports = free_ports(3);
+        let (sweep, pool, _) = sweep_of(&ports);
+        assert!(sweep.offer(Some(DrillId::random()), HERE).is_ok());
+        let leases: Vec<_> = (0..3).map(|_| pool.lend(HERE).unwrap()).collect();
+        assert!(pool.lend(HERE).is_err(), "no port outside the range, ever");
+        drop(leases);
+        assert!(pool.lend(HERE).is_ok());
+    }
+
+    #[tokio::test]
+    async fn without_a_drill_there_is_no_sweep() {
+        let (sweep, pool, _) = sweep_of(&free_ports(1));
+        assert!(sweep.offer(None, HERE).is_err());
+        assert!(pool.lend(HERE).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_range_is_free_again_when_the_sweep_ends() {
+        let ports = free_ports(2);
+        let (sweep, _, _) = sweep_of(&ports);
+        assert!(sweep.offer(Some(DrillId::random()), HERE).is_ok());
+        let port = ports.first().unwrap();
+        assert!(std::net::TcpListener::bind((HERE, port)).is_err());
+        tokio::time::sleep(LISTENS + Duration::from_secs(1)).await;
+        assert!(std::net::TcpListener::bind((HERE, port)).is_ok());
+    }
+}
