@@ -18,6 +18,8 @@ pub mod site;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod tree;
+#[cfg(test)]
+mod wire_tests;
 pub mod witness;
 
 use std::net::SocketAddr;
