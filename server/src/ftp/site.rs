@@ -91,7 +91,7 @@ impl Site {
         let (dropbox, tls_config) = open_state(estate, state).await?;
         let stolen = estate.stolen_ports();
         if !stolen.is_empty() {
-            warn!(ports = %stolen, "ports of the passive range belong to other listeners and are never handed out");
+            info!(ports = %stolen, "ports of the passive range belong to other listeners and are never handed out");
         }
         Ok(Site {
             passive: PassivePool::new(&estate.ftp.passive_ports, &estate.listener_ports()),

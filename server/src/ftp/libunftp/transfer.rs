@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tracing::{info, warn};
+use tracing::info;
 use unftp_core::storage::{Error, ErrorKind, Result};
 
 use super::session::Session;
@@ -146,7 +146,7 @@ fn note(session: &Session, what: &str, path: &VirtualPath, bytes: u64, error: Op
         .transferred(local, peer, path.to_string(), bytes, error.is_none());
     match error {
         None => info!(%path, bytes, "{what} complete"),
-        Some(error) => warn!(%path, bytes, error = error as &dyn std::error::Error, "{what} broken off"),
+        Some(error) => info!(%path, bytes, error = error as &dyn std::error::Error, "{what} broken off"),
     }
 }
 
