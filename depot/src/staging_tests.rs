@@ -323,3 +323,33 @@ fn a_leftover_newer_than_the_set_in_force_is_pruned() {
     client.fetch(&set).expect("committed");
     assert_eq!(client.depot.serials().expect("in order"), [1]);
 }
+
+#[test]
+fn of_clients_that_switch_at_once_the_newest_set_wins_and_the_older_ones_are_refused() {
+    let server = Bench::new();
+    let sets: Vec<SetHandle> = (0..6).map(|_| server.publish()).collect();
+    for _ in 0..10 {
+        let client = server.client();
+        let start = std::sync::Barrier::new(sets.len());
+        std::thread::scope(|scope| {
+            for set in &sets {
+                let mut staging = client.begin(set).expect("begun");
+                for entry in set.manifest().files() {
+                    let file = File::open(set.file(entry)).expect("a file of the set");
+                    staging.place(entry, file).expect("placed");
+                }
+                let start = &start;
+                scope.spawn(move || {
+                    start.wait();
+                    match staging.commit() {
+                        Ok(committed) => assert_eq!(committed.serial(), set.serial()),
+                        Err(StagingError::Rollback { have, .. }) => assert!(have > set.serial()),
+                        Err(error) => panic!("{error}"),
+                    }
+                });
+            }
+        });
+        assert_eq!(client.whole_serial(), Some(6));
+        assert_eq!(client.names_in("staging"), [""; 0]);
+    }
+}

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use fwdrill_protocol::update_set::{MANIFEST_FILE, Manifest};
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 
 use crate::depot::Depot;
 use crate::error::{FileError, OrFailed};
@@ -43,7 +44,7 @@ pub(crate) fn switch(
         tracing::warn!(serial, "the set in force is damaged, a fresh copy takes its place");
     }
     workspace.share(layout)?;
-    put_under_sets(&mut workspace, &layout.set(serial))?;
+    put_under_sets(layout, &mut workspace, &layout.set(serial))?;
     sync_directory(&layout.sets())?;
     point_current_at(layout, serial)?;
     sync_directory(layout.root())?;
@@ -54,20 +55,18 @@ pub(crate) fn switch(
     Ok(set)
 }
 
-/// What stood there before (never in force, or damaged) ends up as the workspace, and is deleted with it.
-fn put_under_sets(workspace: &mut Workspace, set: &Path) -> Result<(), FileError> {
-    let exists = set.try_exists().or_failed("inspect", set)?;
-    let flags = if exists {
-        RenameFlags::EXCHANGE
-    } else {
-        RenameFlags::NOREPLACE
-    };
-    renameat_with(CWD, workspace.path(), CWD, set, flags)
-        .map_err(Into::into)
-        .or_failed("move a set to", set)?;
-    if !exists {
-        workspace.moved();
+/// What stood there before was never in force, or is damaged. It ends up as the workspace, and is deleted with it.
+fn put_under_sets(layout: &Layout, workspace: &mut Workspace, set: &Path) -> Result<(), FileError> {
+    if set.try_exists().or_failed("inspect", set)? {
+        match renameat_with(CWD, workspace.path(), CWD, set, RenameFlags::EXCHANGE) {
+            Ok(()) => return Ok(()),
+            // Network and FUSE file systems may not know how to; there the damaged set is gone for a moment.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => discard(layout, set)?,
+            Err(error) => return Err(error.into()).or_failed("exchange a set with", set),
+        }
     }
+    fs::rename(workspace.path(), set).or_failed("move a set to", set)?;
+    workspace.moved();
     Ok(())
 }
 
