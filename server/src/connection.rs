@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -139,6 +140,23 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
+}
+
+/// Lets this process open as many files as it ever may (the soft limit becomes the hard one), and returns how many those
+/// are; `None` means no limit. For the program to call before it binds: every connection is a file.
+pub fn raise_file_limit() -> Option<u64> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    match setrlimit(Resource::Nofile, raised) {
+        Ok(()) => limit.maximum,
+        Err(error) => {
+            debug!(%error, "cannot raise the limit of open files");
+            limit.current
+        }
+    }
 }
 
 /// An IPv4-mapped IPv6 address as the IPv4 address it stands for; others as they are.
@@ -318,6 +336,13 @@ mod tests {
         let mut heard = String::new();
         client.read_to_string(&mut heard).await.unwrap();
         assert_eq!(heard, "last words");
+    }
+
+    #[test]
+    fn as_many_files_may_be_open_as_the_system_allows() {
+        let allowed = getrlimit(Resource::Nofile).maximum;
+        assert_eq!(raise_file_limit(), allowed);
+        assert_eq!(getrlimit(Resource::Nofile).current, allowed);
     }
 
     #[test]

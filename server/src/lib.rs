@@ -23,9 +23,9 @@ pub mod journal;
 mod sentinel;
 mod server;
 pub mod shelf;
+mod sweep;
 #[cfg(test)]
 mod testing;
-mod sweep;
 pub mod tls;
 mod version;
 #[cfg(test)]

@@ -185,8 +185,8 @@ impl Server {
             listening: self.announcement.addresses.clone(),
             passive_ports: self.announcement.passive_ports.clone(),
         });
-        let sweep = (self.ftp.as_ref())
-            .map(|ftp| Sweep::new(ftp.passive.clone(), self.journal.clone(), stopping.clone()));
+        let sweep =
+            (self.ftp.as_ref()).map(|ftp| Sweep::new(ftp.passive.clone(), self.journal.clone(), stopping.clone()));
         let site = |flow| {
             Arc::new(http::Site {
                 flow,
