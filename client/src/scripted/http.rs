@@ -104,8 +104,7 @@ async fn serve(stream: TcpStream, state: &State) -> std::io::Result<()> {
     let mut stream = stream.into_inner();
     let faults = state.faults.lock().unwrap().clone();
     if faults.silent {
-        stream.read(&mut [0; 1]).await?;
-        return Ok(());
+        return until_the_client_goes(stream).await;
     }
     let path = request.path.as_str();
     if let Some((_, answer)) = faults.answers.iter().find(|(of, _)| *of == path) {
@@ -155,8 +154,7 @@ async fn serve(stream: TcpStream, state: &State) -> std::io::Result<()> {
     let head = format!("HTTP/1.1 {status}\r\netag: {etag}\r\n{range}content-length: {length}\r\n\r\n");
     stream.write_all(head.as_bytes()).await?;
     if faults.body_silent {
-        stream.read(&mut [0; 1]).await?;
-        return Ok(());
+        return until_the_client_goes(stream).await;
     }
     let cut = {
         let mut faults = state.faults.lock().unwrap();
@@ -167,6 +165,11 @@ async fn serve(stream: TcpStream, state: &State) -> std::io::Result<()> {
     if cut.is_some() && faults.cuts_reset {
         reset(stream);
     }
+    Ok(())
+}
+
+async fn until_the_client_goes(mut stream: TcpStream) -> std::io::Result<()> {
+    while stream.read(&mut [0; 512]).await? > 0 {}
     Ok(())
 }
 

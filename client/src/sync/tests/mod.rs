@@ -3,6 +3,7 @@
 mod basics;
 mod changes;
 mod cuts;
+mod full_disk;
 mod refusals;
 mod trouble_here;
 mod uploads;

@@ -152,6 +152,14 @@ async fn two_cycles_on_one_directory_take_turns_or_the_second_gives_up() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cycle_can_be_a_task_of_its_own() {
+    let world = World::new().await;
+    let cycle = world.cycle(Mode::Ftp);
+    let outcome = tokio::spawn(async move { cycle.run(&()).await }).await.unwrap();
+    assert_eq!(outcome.unwrap().serial, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stopped_at_any_moment_it_leaves_a_whole_set_and_the_next_run_finishes() {
     for mode in MODES {
         let world = World::new().await;

@@ -24,7 +24,7 @@ pub(super) const MAIN: &str = "signatures/main.fwdb";
 
 pub(super) struct World {
     published: TempDir,
-    home: TempDir,
+    pub(super) home: TempDir,
     pub(super) key: SecretKey,
     pub(super) ftp: FtpServer,
     pub(super) http: HttpServer,
