@@ -13,8 +13,10 @@ use crate::commands::{drill, healthcheck, probe, publish, serve, sync};
 
 /// Try an update service through the firewall before the change reaches production
 #[derive(Debug, Parser)]
-#[command(name = "fwdrill", version, propagate_version = true, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 everything expected holds; 1 something does not; 2 usage or configuration; 3 a check could not be carried out.\n\nExamples:\n  fwdrill drill                          the whole thing on this machine, no root, no Docker\n  fwdrill serve                          the update server, on the guide's ports\n  fwdrill probe update.example.net       from a client's place: what works, and which rule is wrong")]
+#[command(name = "fwdrill", version, max_term_width = 100)]
+#[command(
+    after_help = "Exit codes: 0 everything expected holds; 1 something does not; 2 usage or configuration; 3 a check could not be carried out.\n\nExamples:\n  fwdrill drill                          the whole thing on this machine, no root, no Docker\n  fwdrill serve                          the update server, on the guide's ports\n  fwdrill probe update.example.net       from a client's place: what works, and which rule is wrong"
+)]
 pub(crate) struct Cli {
     /// Say only what went wrong
     #[arg(short, long, global = true, conflicts_with = "verbose")]
@@ -67,7 +69,10 @@ pub(crate) struct EstateArgs {
 
 impl EstateArgs {
     /// The estate; `flags` are other flags that set a key: as written, key, value.
-    pub(crate) fn load<'a>(&self, flags: impl IntoIterator<Item = (&'a str, &'a str, String)>) -> anyhow::Result<Estate> {
+    pub(crate) fn load<'a>(
+        &self,
+        flags: impl IntoIterator<Item = (&'a str, &'a str, String)>,
+    ) -> anyhow::Result<Estate> {
         let mut layers = Layers::new();
         if let Some(path) = &self.eserv_ini {
             let bytes = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
@@ -78,7 +83,8 @@ impl EstateArgs {
             layers = layers.file(&path.display().to_string(), &text);
         }
         // A variable that is not UTF-8 is none of ours.
-        let environment = std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let environment =
+            std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
         layers = layers.environment(environment);
         for (flag, key, value) in flags {
             layers = layers.flag(flag, key, &value);

@@ -31,7 +31,10 @@ pub(crate) struct Failure {
 /// Unless it says otherwise, what stops a command is how it was called or configured.
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
-        Failure { exit: Exit::Usage, error }
+        Failure {
+            exit: Exit::Usage,
+            error,
+        }
     }
 }
 
@@ -43,7 +46,10 @@ pub(crate) trait EndsAs<T> {
 
 impl<T, E: Into<anyhow::Error>> EndsAs<T> for Result<T, E> {
     fn ends_as(self, exit: Exit) -> Result<T, Failure> {
-        self.map_err(|error| Failure { exit, error: error.into() })
+        self.map_err(|error| Failure {
+            exit,
+            error: error.into(),
+        })
     }
 }
 

@@ -1,28 +1,19 @@
-//! What the host gives the program: open files, directories, signals.
+//! What the host gives the program: directories and signals.
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use etcetera::BaseStrategy;
-use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-/// A sweep dials a thousand ports at once; the usual soft limit is 1,024 files. Raises it as far as the hard limit lets
-/// anybody (getrlimit(2)).
-pub(crate) fn raise_open_files() {
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Where it stays low, checks fail one by one and say so.
-    let _ = setrlimit(Resource::Nofile, limit);
-}
 
 /// The directory for keys, certificates, the drop box and the journal: systemd's, else the user's own (XDG).
 pub(crate) fn default_state() -> anyhow::Result<PathBuf> {
     if let Some(directory) = std::env::var_os("STATE_DIRECTORY") {
         return Ok(directory.into());
     }
-    let user = etcetera::choose_base_strategy().context("failed to find a directory for the server's state: give one with --state")?;
+    let user = etcetera::choose_base_strategy()
+        .context("failed to find a directory for the server's state: give one with --state")?;
     let state = user.state_dir().unwrap_or_else(|| user.data_dir());
     Ok(state.join("fwdrill"))
 }

@@ -20,7 +20,10 @@ pub(crate) fn start(cli: &Cli) {
     let default = format!("warn,fwdrill={level},fwdrill_server={level},fwdrill_client={level},fwdrill_depot={level}");
     let filter = EnvFilter::try_from_env("FWDRILL_LOG").unwrap_or_else(|_| EnvFilter::new(default));
     let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let logs = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(colours);
     match cli.log_format {
         LogFormat::Text => logs.with_target(false).init(),
         LogFormat::Json => logs.json().init(),

@@ -27,7 +27,8 @@ impl ReportArgs {
         let mut destinations = Vec::new();
         for (at, file) in self.out.iter().enumerate() {
             let format = self.format.get(at).copied().or_else(|| Format::of_file(file));
-            let format = format.with_context(|| format!("cannot tell the form of --out {}: give it a --format", file.display()))?;
+            let format = format
+                .with_context(|| format!("cannot tell the form of --out {}: give it a --format", file.display()))?;
             destinations.push((format, Some(file.as_path())));
         }
         let to_stdout = self.format.iter().skip(self.out.len());
@@ -48,7 +49,8 @@ impl ReportArgs {
                 None => anstream::print!("{}", format.render(report)),
                 Some(file) => {
                     let plain = anstream::adapter::strip_str(&format.render(report)).to_string();
-                    std::fs::write(file, plain).with_context(|| format!("failed to write the report to {}", file.display()))?;
+                    std::fs::write(file, plain)
+                        .with_context(|| format!("failed to write the report to {}", file.display()))?;
                 }
             }
         }

@@ -23,7 +23,9 @@ use crate::host;
 use crate::output::{self, ReportArgs};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  fwdrill drill\n  fwdrill drill --format json --out drill.json\n  fwdrill drill --set ftp.advertised_address=192.0.2.7      (watch it name the cause)")]
+#[command(
+    after_help = "Examples:\n  fwdrill drill\n  fwdrill drill --format json --out drill.json\n  fwdrill drill --set ftp.advertised_address=127.0.0.99     (watch it name the cause)"
+)]
 pub(crate) struct DrillArgs {
     #[command(flatten)]
     estate: EstateArgs,
@@ -39,7 +41,9 @@ pub(crate) async fn run(args: DrillArgs, quiet: bool) -> Result<Exit, Failure> {
     estate.server.bind = IpAddr::V4(Ipv4Addr::LOCALHOST);
     args.report.destinations()?;
     // Everything of a drill goes with it.
-    let scratch = tempfile::tempdir().context("failed to make a temporary directory").ends_as(Exit::Inconclusive)?;
+    let scratch = tempfile::tempdir()
+        .context("failed to make a temporary directory")
+        .ends_as(Exit::Inconclusive)?;
     let stop = host::stop_signal()?;
     let drilled = watched("drilling", quiet, drill(estate, scratch.path(), args.quick, quiet));
     let report = tokio::select! {
@@ -79,12 +83,24 @@ async fn drill(estate: Estate, scratch: &std::path::Path, quick: bool, quiet: bo
 
 /// Starts the server on the estate's ports; whatever of them is taken is replaced by free ones, and said.
 async fn start(mut estate: Estate, scratch: &std::path::Path, quiet: bool) -> Result<(Server, Estate), Failure> {
-    let config = |estate: &Estate| Config::new(estate.clone(), Role::Server, scratch.join("depot"), scratch.join("server"));
+    let config = |estate: &Estate| {
+        Config::new(
+            estate.clone(),
+            Role::Server,
+            scratch.join("depot"),
+            scratch.join("server"),
+        )
+    };
     let server = match Server::bind(config(&estate)).await {
         Err(StartError::Ports(taken)) => {
             for error in taken.errors() {
                 if !quiet {
-                    output::tell(&format!("TCP {} is not to be had ({}): the {} gets a free port", error.address.port(), error.source, error.flow.title()));
+                    output::tell(&format!(
+                        "TCP {} is not to be had ({}): the {} gets a free port",
+                        error.address.port(),
+                        error.source,
+                        error.flow.title()
+                    ));
                 }
                 estate.set_port(error.flow, 0);
             }
@@ -92,7 +108,9 @@ async fn start(mut estate: Estate, scratch: &std::path::Path, quiet: bool) -> Re
         }
         bound => bound,
     };
-    let server = server.context("the server does not start").ends_as(Exit::Inconclusive)?;
+    let server = server
+        .context("the server does not start")
+        .ends_as(Exit::Inconclusive)?;
     for (flow, address) in &server.announcement().addresses {
         estate.set_port(*flow, address.port());
     }

@@ -18,7 +18,9 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Example, in a compose file:\n  healthcheck:\n    test: [\"CMD\", \"fwdrill\", \"healthcheck\"]\n    interval: 5s")]
+#[command(
+    after_help = "Example, in a compose file:\n  healthcheck:\n    test: [\"CMD\", \"fwdrill\", \"healthcheck\"]\n    interval: 5s"
+)]
 pub(crate) struct HealthcheckArgs {
     #[command(flatten)]
     estate: EstateArgs,
@@ -39,12 +41,21 @@ pub(crate) async fn run(args: HealthcheckArgs) -> Result<Exit, Failure> {
     };
     let flows: Vec<Flow> = Config::new(estate.clone(), args.role.into(), "", "").flows().collect();
     if let Some(flow) = flows.iter().find(|flow| estate.port(**flow) == Some(0)) {
-        return Err(anyhow::anyhow!("the estate leaves the port of {flow} to the kernel, so there is nothing to ask").into());
+        return Err(
+            anyhow::anyhow!("the estate leaves the port of {flow} to the kernel, so there is nothing to ask").into(),
+        );
     }
     // Here nothing lies between: whatever this role listens on must answer.
     let here = estate.expect.entry(SERVER.to_owned()).or_default();
     for flow in Flow::ALL {
-        here.insert(flow, if flows.contains(&flow) { Expected::Open } else { Expected::Any });
+        here.insert(
+            flow,
+            if flows.contains(&flow) {
+                Expected::Open
+            } else {
+                Expected::Any
+            },
+        );
     }
     let mut plan = Plan::new(address.to_string(), estate);
     plan.vantage = SERVER.to_owned();
@@ -54,7 +65,11 @@ pub(crate) async fn run(args: HealthcheckArgs) -> Result<Exit, Failure> {
     let report = diagnose(&plan.estate, &probe::run(&plan).await);
     for flow in report.flows.iter().filter(|flow| flow.verdict != Verdict::Pass) {
         let detail = flow.detail.as_deref().unwrap_or(flow.outcome.name());
-        output::complain(&format!("{} on {}: {detail}", flow.flow.title(), flow.to.map_or_else(|| "?".to_owned(), |to| to.to_string())));
+        output::complain(&format!(
+            "{} on {}: {detail}",
+            flow.flow.title(),
+            flow.to.map_or_else(|| "?".to_owned(), |to| to.to_string())
+        ));
     }
     Ok(report.verdict.into())
 }

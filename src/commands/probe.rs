@@ -16,7 +16,9 @@ use crate::host;
 use crate::output::ReportArgs;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  fwdrill probe update.example.net\n  fwdrill probe 203.0.113.2 --full-range --from branch --format junit --out fwdrill.xml\n  fwdrill probe 203.0.113.2 --estate fwdrill.toml --format text --format json --out report.txt --out report.json")]
+#[command(
+    after_help = "Examples:\n  fwdrill probe update.example.net\n  fwdrill probe 203.0.113.2 --full-range --from branch --format junit --out fwdrill.xml\n  fwdrill probe 203.0.113.2 --estate fwdrill.toml --format text --format json --out report.txt --out report.json"
+)]
 pub(crate) struct ProbeArgs {
     /// The server: an address or a name [default: server.host of the estate]
     host: Option<String>,

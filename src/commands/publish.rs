@@ -11,12 +11,13 @@ use crate::exit::{EndsAs, Exit, Failure};
 use crate::{host, output};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  fwdrill publish depot\n  fwdrill publish depot --version 22.0.7 --size 64MiB\n  fwdrill publish depot --serial 12 --expires-in 1d --with-eicar")]
+#[command(
+    after_help = "Examples:\n  fwdrill publish depot\n  fwdrill publish depot --version 22.0.7 --size 64MiB\n  fwdrill publish depot --serial 12 --expires-in 1d --with-eicar"
+)]
 pub(crate) struct PublishArgs {
     /// The depot; made if it is not there
     dir: PathBuf,
     /// Version for people [default: 22.0.<date>.<serial>]
-    // Clap's own --version is for the program alone.
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
     /// Serial, which orders sets [default: the newest plus one]
@@ -55,7 +56,8 @@ pub(crate) async fn run(args: PublishArgs) -> Result<Exit, Failure> {
         keep: args.keep,
     };
     let made = tokio::task::spawn_blocking(move || {
-        std::fs::create_dir_all(&state).with_context(|| format!("failed to create the state directory {}", state.display()))?;
+        std::fs::create_dir_all(&state)
+            .with_context(|| format!("failed to create the state directory {}", state.display()))?;
         let key = keys::load_or_create(&state)?;
         let depot = Depot::create(&args.dir, key.public())?;
         let set = publish(&depot, &key, &options)?;
@@ -89,7 +91,11 @@ fn span(text: &str) -> Result<SignedDuration, String> {
         "h" => 1,
         _ => return Err("expected a span such as 30d or 12h".to_owned()),
     };
-    match number.parse::<i64>().ok().filter(|number| (1..=36_500).contains(number)) {
+    match number
+        .parse::<i64>()
+        .ok()
+        .filter(|number| (1..=36_500).contains(number))
+    {
         Some(number) => Ok(SignedDuration::from_hours(number * hours)),
         None => Err("expected a span from 1h to 36500d".to_owned()),
     }

@@ -12,7 +12,9 @@ use crate::exit::{Exit, Failure};
 use crate::{host, output};
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  fwdrill serve\n  fwdrill serve --set ftp.advertised_address=203.0.113.2 --set ftp.passive_ports=3023-4022\n  fwdrill serve --eserv-ini eserv.ini --depot /srv/updates --announce\n  fwdrill serve --role update-agent --depot /srv/updates      (beside `fwdrill sync --into /srv/updates --watch`)")]
+#[command(
+    after_help = "Examples:\n  fwdrill serve\n  fwdrill serve --set ftp.advertised_address=203.0.113.2 --set ftp.passive_ports=3023-4022\n  fwdrill serve --eserv-ini eserv.ini --depot /srv/updates --announce\n  fwdrill serve --role update-agent --depot /srv/updates      (beside `fwdrill sync --into /srv/updates --watch`)"
+)]
 pub(crate) struct ServeArgs {
     #[command(flatten)]
     estate: EstateArgs,

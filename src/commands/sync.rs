@@ -17,7 +17,9 @@ use crate::{host, output};
 use bars::Bars;
 
 #[derive(Debug, Args)]
-#[command(after_help = "Examples:\n  fwdrill sync update.example.net --into updates --public-key RWQ...\n  fwdrill sync update.example.net --into updates --mode http\n  fwdrill sync update.example.net --into /srv/updates --watch      (with `fwdrill serve --role update-agent --depot /srv/updates`: an update agent)")]
+#[command(
+    after_help = "Examples:\n  fwdrill sync update.example.net --into updates --public-key RWQ...\n  fwdrill sync update.example.net --into updates --mode http\n  fwdrill sync update.example.net --into /srv/updates --watch      (with `fwdrill serve --role update-agent --depot /srv/updates`: an update agent)"
+)]
 pub(crate) struct SyncArgs {
     /// The server: an address or a name [default: server.host of the estate]
     host: Option<String>,
@@ -64,7 +66,12 @@ pub(crate) async fn run(args: SyncArgs, quiet: bool) -> Result<Exit, Failure> {
         Some(name) => name.parse().with_context(|| format!("--client {name}"))?,
         None => ClientName::of_this_host(),
     };
-    let key = args.public_key.as_deref().or(estate.update.public_key.as_deref()).map(public_key).transpose()?;
+    let key = args
+        .public_key
+        .as_deref()
+        .or(estate.update.public_key.as_deref())
+        .map(public_key)
+        .transpose()?;
     let stop = host::stop_signal()?;
     loop {
         let cycle = async {
@@ -121,7 +128,9 @@ fn failure(error: SyncError) -> Failure {
         Concern::Disk => Exit::Inconclusive,
     };
     let next = match (&error, error.concern()) {
-        (SyncError::NoKey(_), _) => Some("the server prints its key when it starts (public_key=RW...): give it with --public-key"),
+        (SyncError::NoKey(_), _) => {
+            Some("the server prints its key when it starts (public_key=RW...): give it with --public-key")
+        }
         (_, Concern::Network) => Some("`fwdrill probe` names what is in the way"),
         (_, Concern::Disk) => Some("nothing is lost: make room and run it again"),
         _ => None,
@@ -140,8 +149,15 @@ pub(crate) fn told(outcome: &Outcome) -> String {
     let set = format!("version {}, serial {}", outcome.version, outcome.serial);
     let got = match &outcome.installed {
         None => format!("nothing new: {set}"),
-        Some(Tally { reused, built, downloaded, received }) => {
-            let before = outcome.before.map_or_else(|| "none".to_owned(), |serial| serial.to_string());
+        Some(Tally {
+            reused,
+            built,
+            downloaded,
+            received,
+        }) => {
+            let before = outcome
+                .before
+                .map_or_else(|| "none".to_owned(), |serial| serial.to_string());
             format!(
                 "{set} (before: {before}): {downloaded} files downloaded ({received} bytes), {built} built from incremental updates, {reused} unchanged"
             )

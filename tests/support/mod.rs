@@ -28,7 +28,9 @@ pub const FREE_PORTS: &[&str] = &[
 /// The program, with an environment that the machine's own cannot disturb.
 pub fn fwdrill() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_fwdrill"));
-    command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
 }
 
@@ -67,21 +69,34 @@ impl Server {
     /// The same, in a directory that may hold a depot already.
     pub fn start_in(directory: tempfile::TempDir, settings: &[&str], more: impl FnOnce(&mut Command)) -> Server {
         let mut command = fwdrill();
-        command.args(["serve", "--announce", "--grace", "2", "--state"]).arg(directory.path().join("state"));
+        command
+            .args(["serve", "--announce", "--grace", "2", "--state"])
+            .arg(directory.path().join("state"));
         command.arg("--depot").arg(directory.path().join("depot"));
         for setting in FREE_PORTS.iter().chain(settings) {
             command.args(["--set", setting]);
         }
         more(&mut command);
         let log = std::fs::File::create(directory.path().join("server.log")).unwrap();
-        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn().unwrap();
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(log)
+            .spawn()
+            .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
         let announcement = serde_json::from_str(&line).unwrap_or_else(|error| {
             let log = std::fs::read_to_string(directory.path().join("server.log")).unwrap_or_default();
             panic!("no announcement ({error}): {line:?}\n{log}")
         });
-        Server { announcement, directory, child }
+        Server {
+            announcement,
+            directory,
+            child,
+        }
     }
 
     pub fn at(&self, flow: Flow) -> SocketAddr {
@@ -136,7 +151,12 @@ impl Server {
     /// Publishes into this server's depot.
     pub fn publish(&self, arguments: &[&str]) {
         let mut command = fwdrill();
-        command.arg("publish").arg(self.depot()).arg("--state").arg(self.state()).args(arguments);
+        command
+            .arg("publish")
+            .arg(self.depot())
+            .arg("--state")
+            .arg(self.state())
+            .args(arguments);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
     }
@@ -164,7 +184,10 @@ pub fn published(arguments: &[&str]) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     let mut command = fwdrill();
     command.arg("publish").arg(directory.path().join("depot"));
-    command.arg("--state").arg(directory.path().join("state")).args(arguments);
+    command
+        .arg("--state")
+        .arg(directory.path().join("state"))
+        .args(arguments);
     let output = command.output().unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     directory

@@ -20,7 +20,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
         return Vec::new();
     };
     // Another address that works is somebody's intention. A check that failed is no fact.
-    if told.ip() == dialled || data.stood() || data.outcome == Outcome::CheckFailed {
+    if told.ip() == dialled || pasv.worked() || data.outcome == Outcome::CheckFailed {
         return Vec::new();
     }
     let private = is_private(told.ip()) && !is_private(dialled);
@@ -32,6 +32,10 @@ pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
     let epsv_works = facts
         .passive(PassiveCommand::Epsv)
         .is_some_and(crate::observation::PassiveTalk::worked);
+    // Somebody accepts there, but the transfer fails: blame the address only where the other road works.
+    if data.stood() && !epsv_works {
+        return Vec::new();
+    }
     let there = pasv.at_control_address.as_ref().is_some_and(Attempt::stood);
     let proven = epsv_works || there;
     // A private address cannot be meant for a client that dialled a public one, whatever else is
@@ -51,7 +55,10 @@ pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
         .unwrap_or_default();
     let mut evidence = vec![
         format!("the reply to PASV is \"{reply}\", while the control connection goes to {dialled}"),
-        format!("dialling {told}: {}", data.outcome.name()),
+        match (&pasv.trouble, data.stood()) {
+            (Some(trouble), true) => format!("{told} accepts a connection, but {}: {}", trouble.during, trouble.text),
+            _ => format!("dialling {told}: {}", data.outcome.name()),
+        },
     ];
     if epsv_works {
         evidence.push("EPSV, which names no address, works in the same session".to_owned());

@@ -253,6 +253,20 @@ fn another_address_that_works_is_somebodys_intention() {
 }
 
 #[test]
+fn somebody_else_at_the_advertised_address_is_no_intention() {
+    let mut seen = advertising([192, 0, 2, 7], Outcome::Open);
+    let pasv = &mut seen.ftp.as_mut().unwrap().passive[1];
+    pasv.transfer = None;
+    pasv.trouble = Some(Trouble {
+        during: "RETR /policies/scan.json".to_owned(),
+        outcome: Outcome::Open,
+        text: "the server replies 425 No data connection".to_owned(),
+        wrong_protocol: false,
+    });
+    assert_eq!(ids(&report_of(&seen)), [FindingId::AdvertisedAddressWrong]);
+}
+
+#[test]
 fn a_foreign_address_with_no_other_road_is_only_possible() {
     let mut seen = advertising([192, 0, 2, 7], Outcome::Timeout);
     let talks = &mut seen.ftp.as_mut().unwrap().passive;

@@ -19,15 +19,32 @@ use crate::commands::sync::told;
 pub(super) async fn live(plan: &Plan, server: &Announcement, scratch: &Path) -> Vec<LifeStep> {
     let mut life = Vec::new();
     let client = |mode| cycle(plan, server, scratch, mode);
-    let modes = [Mode::Ftp, Mode::Http].into_iter().filter(|mode| *mode == Mode::Http || plan.estate.ftp.enabled);
+    let modes = [Mode::Ftp, Mode::Http]
+        .into_iter()
+        .filter(|mode| *mode == Mode::Http || plan.estate.ftp.enabled);
     for mode in modes.clone() {
-        life.push(step(format!("first update over {}", name(mode)), async { news(&client(mode)?.run(&()).await?) }).await);
+        life.push(
+            step(format!("first update over {}", name(mode)), async {
+                news(plan, &client(mode)?.run(&()).await?)
+            })
+            .await,
+        );
     }
     let first = modes.clone().next().unwrap_or(Mode::Http);
-    life.push(step("ask again".to_owned(), async { nothing_new(&client(first)?.run(&()).await?) }).await);
+    life.push(
+        step("ask again".to_owned(), async {
+            nothing_new(&client(first)?.run(&()).await?)
+        })
+        .await,
+    );
     life.push(step("the server publishes the next set".to_owned(), publish_next(scratch)).await);
     for mode in modes {
-        life.push(step(format!("next update over {}", name(mode)), async { incremental(&client(mode)?.run(&()).await?) }).await);
+        life.push(
+            step(format!("next update over {}", name(mode)), async {
+                incremental(plan, &client(mode)?.run(&()).await?)
+            })
+            .await,
+        );
     }
     life
 }
@@ -54,22 +71,30 @@ fn cycle(plan: &Plan, server: &Announcement, scratch: &Path, mode: Mode) -> anyh
     Ok(cycle)
 }
 
-fn news(outcome: &Outcome) -> anyhow::Result<String> {
+fn news(plan: &Plan, outcome: &Outcome) -> anyhow::Result<String> {
     ensure!(outcome.installed.is_some(), "nothing was installed: {}", told(outcome));
-    if let Uploads::NoWay(reason) = &outcome.uploads {
+    if let (true, Uploads::NoWay(reason)) = (plan.estate.ftp.enabled, &outcome.uploads) {
         bail!("nothing could be uploaded: {reason}");
     }
     Ok(told(outcome))
 }
 
 fn nothing_new(outcome: &Outcome) -> anyhow::Result<String> {
-    ensure!(outcome.installed.is_none(), "something was installed although nothing is new: {}", told(outcome));
+    ensure!(
+        outcome.installed.is_none(),
+        "something was installed although nothing is new: {}",
+        told(outcome)
+    );
     Ok(told(outcome))
 }
 
-fn incremental(outcome: &Outcome) -> anyhow::Result<String> {
-    ensure!(outcome.installed.is_some_and(|tally| tally.built + tally.reused > 0), "everything was downloaded again: {}", told(outcome));
-    news(outcome)
+fn incremental(plan: &Plan, outcome: &Outcome) -> anyhow::Result<String> {
+    ensure!(
+        outcome.installed.is_some_and(|tally| tally.built + tally.reused > 0),
+        "everything was downloaded again: {}",
+        told(outcome)
+    );
+    news(plan, outcome)
 }
 
 async fn publish_next(scratch: &Path) -> anyhow::Result<String> {

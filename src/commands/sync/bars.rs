@@ -17,11 +17,19 @@ pub(super) struct Bars {
 
 impl Bars {
     pub(super) fn new(quiet: bool) -> Self {
-        Bars { quiet, begun: Instant::now(), bar: Mutex::new(ProgressBar::hidden()) }
+        Bars {
+            quiet,
+            begun: Instant::now(),
+            bar: Mutex::new(ProgressBar::hidden()),
+        }
     }
 
     fn target(&self) -> ProgressDrawTarget {
-        if self.quiet || self.begun.elapsed() < PATIENCE { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr() }
+        if self.quiet || self.begun.elapsed() < PATIENCE {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr()
+        }
     }
 }
 
@@ -30,8 +38,10 @@ impl Progress for Bars {
         let mut bar = self.bar.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             Event::Started { path, size, offset } => {
-                let style = ProgressStyle::with_template("{msg:32!} {bar:30} {bytes:>10}/{total_bytes} {bytes_per_sec} {eta}");
-                let fresh = ProgressBar::with_draw_target(Some(size), self.target()).with_message(path.as_str().to_owned());
+                let style =
+                    ProgressStyle::with_template("{msg:32!} {bar:30} {bytes:>10}/{total_bytes} {bytes_per_sec} {eta}");
+                let fresh =
+                    ProgressBar::with_draw_target(Some(size), self.target()).with_message(path.as_str().to_owned());
                 *bar = fresh.with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
                 bar.set_position(offset);
             }
@@ -54,6 +64,9 @@ impl Progress for Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        self.bar.lock().unwrap_or_else(PoisonError::into_inner).finish_and_clear();
+        self.bar
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .finish_and_clear();
     }
 }
