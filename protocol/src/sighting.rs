@@ -59,6 +59,8 @@ pub enum Event {
     },
     /// No passive port was free.
     PassiveRangeExhausted,
+    /// A data connection came from another address (`peer`) than its control connection, and was refused.
+    DataSourceMismatch,
     /// A file was sent or received over a data connection or HTTP.
     Transferred {
         /// The path in the server's tree.

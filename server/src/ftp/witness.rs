@@ -80,6 +80,11 @@ impl Witness {
         self.data(local, peer, Event::Accepted);
     }
 
+    /// Somebody else than the client connected to the passive port, and was refused.
+    pub fn data_source_mismatch(&self, local: SocketAddr, stranger: SocketAddr) {
+        self.data(local, stranger, Event::DataSourceMismatch);
+    }
+
     /// A file moved, or part of it, over the data connection between `local` and `peer`.
     pub fn transferred(&self, local: SocketAddr, peer: SocketAddr, path: String, bytes: u64, complete: bool) {
         let event = Event::Transferred { path, bytes, complete };
