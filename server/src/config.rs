@@ -44,6 +44,8 @@ pub enum FtpEngine {
     /// libunftp: a server that nobody here wrote, the control group.
     #[default]
     Libunftp,
+    /// Our own.
+    Native,
 }
 
 impl Config {

@@ -25,6 +25,7 @@ use crate::bind::{BindErrors, Bound, bind};
 use crate::config::{Config, FtpEngine, Role};
 use crate::connection::Connections;
 use crate::ftp::libunftp::Libunftp;
+use crate::ftp::native::Native;
 use crate::ftp::site::SiteError;
 use crate::journal::{Journal, JournalFileError};
 use crate::shelf::{Shelf, ShelfError};
@@ -198,8 +199,9 @@ impl Server {
             })
         };
         let ftp = self.ftp.clone().map(|site| {
-            let engine = match self.engine {
+            let engine: Box<dyn ftp::Engine> = match self.engine {
                 FtpEngine::Libunftp => Box::new(Libunftp::new(site.clone())),
+                FtpEngine::Native => Box::new(Native::new(site.clone())),
             };
             ftp::Service::new(site, engine, stopping.clone())
         });

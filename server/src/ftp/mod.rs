@@ -5,15 +5,19 @@
 //! - [`listen()`]: the control port; [`Service`]: accepted connections go in, an engine lives them
 //! - [`site`]: what sessions share, and the three things a session asks of it: to be let in, a tree, a passive port
 //! - [`access`], [`tree`] (over [`path`]), [`passive`], [`advertised`]: one question each
-//! - [`witness`]: what a session leaves in the journal
+//! - [`witness`]: what a session leaves in the journal; [`lockout`]: who has guessed too often
+//! - [`native`]: our own engine
 //! - [`libunftp`]: the engine that nobody here wrote, the control group
 
 pub mod access;
 pub mod advertised;
 pub mod libunftp;
 mod listen;
+pub mod lockout;
+pub mod native;
 pub mod passive;
 pub mod path;
+mod seats;
 pub mod site;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -30,12 +34,12 @@ use async_trait::async_trait;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span};
 
 use crate::connection::{Accepted, close_gently};
 pub use listen::listen;
+use seats::Seats;
 use site::Site;
 use witness::Witness;
 
@@ -72,7 +76,7 @@ pub struct ControlConnection {
 pub struct Service {
     site: Arc<Site>,
     engine: Box<dyn Engine>,
-    sessions: Semaphore,
+    seats: Arc<Seats>,
     stopping: CancellationToken,
 }
 
@@ -80,7 +84,7 @@ impl Service {
     /// A service whose sessions `engine` lives; `stopping` asks all of them to end.
     pub fn new(site: Arc<Site>, engine: Box<dyn Engine>, stopping: CancellationToken) -> Arc<Self> {
         Arc::new(Service {
-            sessions: Semaphore::new(site.limits.sessions.min(Semaphore::MAX_PERMITS)),
+            seats: Seats::new(site.limits.sessions, site.limits.sessions_per_address),
             site,
             engine,
             stopping,
@@ -104,7 +108,7 @@ impl Service {
         let span = info_span!("ftp", %peer, %local);
         let witness = Arc::new(Witness::new(self.site.journal.clone(), local, peer));
         let session = async {
-            let Ok(_seat) = self.sessions.try_acquire() else {
+            let Some(_seat) = self.seats.take(peer.ip()) else {
                 debug!("no more sessions");
                 return refuse(stream).await;
             };

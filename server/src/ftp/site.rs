@@ -13,6 +13,7 @@ use tracing::{debug, info, warn};
 
 use super::access::{Access, Visitor};
 use super::advertised::{Advertised, AdvertisedError};
+use super::lockout::Lockout;
 use super::passive::{Lease, LendError, PassivePool};
 use super::tree::Tree;
 use super::witness::Witness;
@@ -30,6 +31,20 @@ pub struct SessionLimits {
     pub idle: Duration,
     /// Without a byte on the data connection of a transfer.
     pub stall: Duration,
+    /// Sessions from one address; the next client there is told 421. Many clients may share an address behind NAT.
+    pub sessions_per_address: usize,
+    /// From the greeting to a login (our own engine).
+    pub login: Duration,
+    /// From a 227 or 229 to the data connection; then the port is somebody else's (our own engine).
+    pub data_connect: Duration,
+    /// A TLS handshake (our own engine).
+    pub handshake: Duration,
+    /// What a wrong password costs.
+    pub failure_delay: Duration,
+    /// Wrong passwords from one address, after which no password is right for the time of `lockout`.
+    pub login_failures: u32,
+    /// See `login_failures`.
+    pub lockout: Duration,
 }
 
 impl Default for SessionLimits {
@@ -38,6 +53,13 @@ impl Default for SessionLimits {
             sessions: 10_000,
             idle: Duration::from_secs(300),
             stall: Duration::from_secs(60),
+            sessions_per_address: 2_000,
+            login: Duration::from_secs(60),
+            data_connect: Duration::from_secs(30),
+            handshake: Duration::from_secs(15),
+            failure_delay: Duration::from_millis(500),
+            login_failures: 10,
+            lockout: Duration::from_secs(60),
         }
     }
 }
@@ -51,6 +73,8 @@ pub struct Site {
     pub advertised: Advertised,
     /// Who may log in.
     pub access: Access,
+    /// Who has guessed too often.
+    pub lockout: Lockout,
     /// The update sets.
     pub shelf: Shelf,
     /// Where uploads go.
@@ -97,6 +121,7 @@ impl Site {
             passive: PassivePool::new(&estate.ftp.passive_ports, &estate.listener_ports()),
             advertised,
             access: Access::new(&estate.ftp),
+            lockout: Lockout::default(),
             shelf,
             dropbox,
             journal,
@@ -109,10 +134,18 @@ impl Site {
         })
     }
 
-    /// Lets somebody in who knows the password: who it is, and the tree as it is now. `None` otherwise.
+    /// Lets somebody in who knows the password: who it is, and the tree as it is now. `None` otherwise, and not at once.
+    ///
+    /// An address that has guessed too often is told that the right password is wrong. Those who need none are let in.
     pub async fn admit(&self, name: &str, password: &str, witness: &Witness) -> Option<(Visitor, Tree)> {
-        let Some(visitor) = self.access.admit(name, password) else {
+        let guesser = witness.peer().ip();
+        let visitor = self.access.admit(name, password).filter(|visitor| {
+            !matches!(visitor, Visitor::User(_)) || !self.lockout.is_locked_out(guesser, &self.limits)
+        });
+        let Some(visitor) = visitor else {
             info!(user = name.escape_debug().to_string(), "login refused");
+            self.lockout.failed(guesser, &self.limits);
+            tokio::time::sleep(self.limits.failure_delay).await;
             return None;
         };
         if let Some(drill) = visitor.drill() {

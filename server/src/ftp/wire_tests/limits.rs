@@ -13,6 +13,7 @@ use super::{Place, for_every_engine, pattern, until};
 use crate::config::FtpEngine;
 use crate::connection::Connections;
 use crate::ftp::libunftp::Libunftp;
+use crate::ftp::native::Native;
 use crate::ftp::site::{SessionLimits, Site};
 use crate::ftp::{Engine, Service, listen};
 use crate::journal::Journal;
@@ -36,6 +37,7 @@ async fn serve(place: &Place, limits: SessionLimits) -> (SocketAddr, Journal) {
     let site = Arc::new(site);
     let engine: Box<dyn Engine> = match place.config.engine {
         FtpEngine::Libunftp => Box::new(Libunftp::new(site.clone())),
+        FtpEngine::Native => Box::new(Native::new(site.clone())),
     };
     let stopping = CancellationToken::new();
     let (service, connections) = (Service::new(site, engine, stopping.clone()), Connections::new(stopping));

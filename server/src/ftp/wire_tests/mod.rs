@@ -34,7 +34,7 @@ use client::Client;
 const ENOUGH: Duration = Duration::from_secs(60);
 
 /// Every engine, for tests that cannot use [`for_every_engine`].
-const ENGINES: [FtpEngine; 1] = [FtpEngine::Libunftp];
+const ENGINES: [FtpEngine; 2] = [FtpEngine::Libunftp, FtpEngine::Native];
 
 /// Runs each of these tests with each engine. They are functions of the engine, and of nothing else.
 macro_rules! for_every_engine {
@@ -44,6 +44,14 @@ macro_rules! for_every_engine {
                 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
                 async fn $test() {
                     super::$test(crate::config::FtpEngine::Libunftp).await;
+                }
+            )+
+        }
+        mod native {
+            $(
+                #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+                async fn $test() {
+                    super::$test(crate::config::FtpEngine::Native).await;
                 }
             )+
         }

@@ -1,0 +1,319 @@
+//! What a client can say: a command line, parsed.
+
+use std::str::FromStr;
+
+use fwdrill_protocol::drill::DrillId;
+
+use super::reply::Reply;
+
+/// A command that makes sense. Paths are as the client wrote them.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) enum Command {
+    User(String),
+    Pass(String),
+    Rein,
+    Quit,
+    Auth(String),
+    Pbsz,
+    Prot(char),
+    Ccc,
+    Pwd,
+    Cwd(String),
+    Cdup,
+    Type(Type),
+    Mode(char),
+    Stru(char),
+    Syst,
+    Feat,
+    OptsUtf8,
+    OptsMlst(String),
+    Noop,
+    Help,
+    Allo,
+    Stat(Option<String>),
+    Size(String),
+    Mdtm(String),
+    Rest(u64),
+    Pasv,
+    Epsv(Epsv),
+    /// PORT and EPRT.
+    Active,
+    List(String),
+    Nlst(String),
+    Mlsd(String),
+    Mlst(String),
+    Retr(String),
+    Stor(String),
+    Appe(String),
+    Abor,
+    Mkd(String),
+    /// DELE, RMD, RNFR.
+    Change,
+    Rnto,
+    SiteDrill(DrillId),
+}
+
+/// The argument of TYPE (RFC 959 section 3.1.1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Type {
+    /// Lines end with CRLF on the wire and with LF here.
+    Ascii,
+    /// Byte for byte.
+    Image,
+}
+
+/// The argument of EPSV (RFC 2428 section 3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Epsv {
+    /// None: the protocol of the control connection.
+    Any,
+    /// 1 is IPv4, 2 is IPv6.
+    Protocol(u32),
+    /// From here on nothing but EPSV.
+    All,
+}
+
+impl FromStr for Command {
+    type Err = Reply;
+
+    /// Reads a line without its end; the error is what to answer.
+    fn from_str(line: &str) -> Result<Self, Reply> {
+        let (verb, argument) = line.split_once(' ').unwrap_or((line, ""));
+        let verb = verb.to_ascii_uppercase();
+        let given = || match argument.trim().is_empty() {
+            true => Err(Reply::new(501, format!("{verb} needs an argument"))),
+            false => Ok(argument.to_owned()),
+        };
+        let letter = || one_letter(&given()?);
+        Ok(match verb.as_str() {
+            "USER" => Command::User(given()?),
+            "PASS" => Command::Pass(argument.to_owned()),
+            "REIN" => Command::Rein,
+            "QUIT" => Command::Quit,
+            "AUTH" => Command::Auth(given()?.trim().to_ascii_uppercase()),
+            "PBSZ" => given()?
+                .trim()
+                .parse::<u32>()
+                .map(|_| Command::Pbsz)
+                .map_err(not_a_number)?,
+            "PROT" => Command::Prot(letter()?),
+            "CCC" => Command::Ccc,
+            "PWD" | "XPWD" => Command::Pwd,
+            "CWD" | "XCWD" => Command::Cwd(given()?),
+            "CDUP" | "XCUP" => Command::Cdup,
+            "TYPE" => Command::Type(given()?.parse()?),
+            "MODE" => Command::Mode(letter()?),
+            "STRU" => Command::Stru(letter()?),
+            "SYST" => Command::Syst,
+            "FEAT" => Command::Feat,
+            "OPTS" => options(&given()?)?,
+            "NOOP" => Command::Noop,
+            "HELP" => Command::Help,
+            "ALLO" => Command::Allo,
+            "STAT" => Command::Stat(given().ok()),
+            "SIZE" => Command::Size(given()?),
+            "MDTM" => Command::Mdtm(given()?),
+            "REST" => given()?.trim().parse().map(Command::Rest).map_err(not_a_number)?,
+            "PASV" => Command::Pasv,
+            "EPSV" => Command::Epsv(argument.parse()?),
+            "PORT" | "EPRT" => Command::Active,
+            "LIST" => Command::List(without_switches(argument)),
+            "NLST" => Command::Nlst(without_switches(argument)),
+            "MLSD" => Command::Mlsd(argument.to_owned()),
+            "MLST" => Command::Mlst(argument.to_owned()),
+            "RETR" => Command::Retr(given()?),
+            "STOR" => Command::Stor(given()?),
+            "APPE" => Command::Appe(given()?),
+            "ABOR" => Command::Abor,
+            "MKD" | "XMKD" => Command::Mkd(given()?),
+            "DELE" | "RMD" | "XRMD" | "RNFR" => given().map(|_| Command::Change)?,
+            "RNTO" => given().map(|_| Command::Rnto)?,
+            "SITE" => site(&given()?)?,
+            "ACCT" | "SMNT" | "STOU" | "LPRT" | "LPSV" | "HOST" | "LANG" | "ADAT" | "MIC" | "CONF" | "ENC" => {
+                return Err(Reply::new(502, format!("{verb} is not implemented here")));
+            }
+            _ => return Err(Reply::new(500, "Unknown command")),
+        })
+    }
+}
+
+impl FromStr for Type {
+    type Err = Reply;
+
+    fn from_str(text: &str) -> Result<Self, Reply> {
+        let text = text.to_ascii_uppercase();
+        let words: Vec<&str> = text.split_ascii_whitespace().collect();
+        match words[..] {
+            ["A"] | ["A", "N"] => Ok(Type::Ascii),
+            ["I"] | ["L", "8"] => Ok(Type::Image),
+            ["A", "T" | "C"] | ["E", ..] | ["L", ..] => Err(Reply::new(504, "Types are A and I")),
+            _ => Err(Reply::new(501, "Types are A and I")),
+        }
+    }
+}
+
+impl FromStr for Epsv {
+    type Err = Reply;
+
+    fn from_str(text: &str) -> Result<Self, Reply> {
+        match text.trim() {
+            "" => Ok(Epsv::Any),
+            all if all.eq_ignore_ascii_case("ALL") => Ok(Epsv::All),
+            number => number.parse().map(Epsv::Protocol).map_err(not_a_number),
+        }
+    }
+}
+
+impl Command {
+    /// Whether it may be said before a login.
+    pub(super) fn is_for_anybody(&self) -> bool {
+        use Command::*;
+        matches!(
+            self,
+            User(_)
+                | Pass(_)
+                | Rein
+                | Quit
+                | Auth(_)
+                | Pbsz
+                | Prot(_)
+                | Ccc
+                | Syst
+                | Feat
+                | OptsUtf8
+                | Noop
+                | Help
+                | Abor
+        )
+    }
+}
+
+/// A command line as it may be logged. (A [`Command`] has no `Debug`: there are passwords in it.)
+pub(super) fn loggable(line: &str) -> String {
+    let verb = line.split(' ').next().unwrap_or_default();
+    if verb.eq_ignore_ascii_case("PASS") {
+        return "PASS ****".to_owned();
+    }
+    line.escape_debug().take(200).collect()
+}
+
+fn one_letter(text: &str) -> Result<char, Reply> {
+    let mut letters = text.trim().chars();
+    match (letters.next(), letters.next()) {
+        (Some(letter), None) => Ok(letter.to_ascii_uppercase()),
+        _ => Err(Reply::new(501, "One letter is expected")),
+    }
+}
+
+fn options(text: &str) -> Result<Command, Reply> {
+    let (name, options) = text.split_once(' ').unwrap_or((text, ""));
+    match (name.to_ascii_uppercase().as_str(), options.trim()) {
+        ("UTF8" | "UTF-8", "") => Ok(Command::OptsUtf8),
+        ("UTF8" | "UTF-8", on) if on.eq_ignore_ascii_case("ON") || on.eq_ignore_ascii_case("NLST") => {
+            Ok(Command::OptsUtf8)
+        }
+        ("MLST", facts) => Ok(Command::OptsMlst(facts.to_owned())),
+        _ => Err(Reply::new(501, "Options are UTF8 ON and MLST")),
+    }
+}
+
+fn site(text: &str) -> Result<Command, Reply> {
+    let (name, argument) = text.split_once(' ').unwrap_or((text, ""));
+    if !name.eq_ignore_ascii_case("DRILL") {
+        return Err(Reply::new(504, "SITE knows DRILL only"));
+    }
+    let refused = |_| Reply::new(501, "A drill id is 32 hexadecimal digits");
+    argument.trim().parse().map(Command::SiteDrill).map_err(refused)
+}
+
+/// ls(1) switches, which many clients send with LIST, change nothing here.
+fn without_switches(argument: &str) -> String {
+    let mut rest = argument.trim_start();
+    while rest.starts_with('-') {
+        rest = rest.split_once(' ').map_or("", |(_, rest)| rest.trim_start());
+    }
+    rest.to_owned()
+}
+
+fn not_a_number(_: std::num::ParseIntError) -> Reply {
+    Reply::new(501, "A number is expected")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parsed(line: &str) -> Command {
+        line.parse().unwrap_or_else(|reply| panic!("{line}: {reply:?}"))
+    }
+
+    fn code(line: &str) -> u16 {
+        line.parse::<Command>().map_or_else(|reply| reply.code(), |_| 0)
+    }
+
+    #[test]
+    fn verbs_are_read_in_any_case_and_arguments_kept_as_they_are() {
+        assert!(parsed("retr a  b ") == Command::Retr("a  b ".to_owned()));
+        assert!(parsed("uSeR drill") == Command::User("drill".to_owned()));
+        assert!(parsed("PASS  two words ") == Command::Pass(" two words ".to_owned()));
+        assert!(parsed("PASS") == Command::Pass(String::new()));
+        assert!(parsed("xpwd") == Command::Pwd);
+        assert!(parsed("type l 8") == Command::Type(Type::Image));
+        assert!(parsed("TYPE A N") == Command::Type(Type::Ascii));
+        assert!(parsed("EPSV all") == Command::Epsv(Epsv::All));
+        assert!(parsed("EPSV 2") == Command::Epsv(Epsv::Protocol(2)));
+        assert!(parsed("opts utf8 on") == Command::OptsUtf8);
+    }
+
+    #[test]
+    fn the_switches_of_ls_are_not_taken_for_a_path() {
+        assert!(parsed("LIST -la") == Command::List(String::new()));
+        assert!(parsed("LIST -l -a /signatures") == Command::List("/signatures".to_owned()));
+        assert!(parsed("NLST a-b") == Command::Nlst("a-b".to_owned()));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_apart() {
+        for line in ["", "FOO", "RETRIEVE x", " NOOP", "GET / HTTP/1.1"] {
+            assert_eq!(code(line), 500, "{line}");
+        }
+        for line in ["STOU", "SMNT /", "ACCT x"] {
+            assert_eq!(code(line), 502, "{line}");
+        }
+        for line in [
+            "RETR",
+            "CWD  ",
+            "REST x",
+            "REST -1",
+            "TYPE X",
+            "MODE SS",
+            "OPTS FOO",
+            "SITE DRILL 12",
+            "EPSV x",
+            "PBSZ x",
+        ] {
+            assert_eq!(code(line), 501, "{line}");
+        }
+        for line in ["TYPE E", "TYPE L 7", "TYPE A C", "SITE CHMOD 777 x"] {
+            assert_eq!(code(line), 504, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_never_logged() {
+        assert_eq!(loggable("pass s3cret"), "PASS ****");
+        assert_eq!(loggable("RETR a\0b"), "RETR a\\0b");
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_said_is_understood_or_answered_by_a_permanent_error(line in "\\PC{0,60}|[A-Za-z]{3,4} ?\\PC{0,60}") {
+            if let Err(reply) = line.parse::<Command>() {
+                prop_assert!((500..=504).contains(&reply.code()));
+                prop_assert!(reply.to_string().lines().count() == 1);
+            }
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! The control connection: lines in, replies out.
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use socket2::SockRef;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::net::TcpStream;
+use tracing::debug;
+
+use super::codec::{Line, Lines};
+use super::command::loggable;
+use super::reply::Reply;
+use super::stream::{Stream, in_time};
+use crate::connection::close_gently;
+
+/// How much is read at once.
+const PIECE: usize = 2048;
+
+#[derive(Debug)]
+pub(super) struct Control {
+    /// `None` only after a handshake that failed.
+    stream: Option<Stream>,
+    lines: Lines,
+    /// The client has said all it will say.
+    ended: bool,
+    /// How long a reply may take to leave.
+    patience: Duration,
+}
+
+/// What a client says while a transfer is under way.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Urgent {
+    Abort,
+    Status,
+    /// It closed the control connection.
+    End,
+}
+
+impl Control {
+    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
+        // Telnet's Synch is urgent data (RFC 854): its last byte is to stay in its place.
+        if let Err(error) = SockRef::from(&stream).set_out_of_band_inline(true) {
+            debug!(%error, "cannot have urgent data in line");
+        }
+        Control {
+            stream: Some(Stream::Plain(stream)),
+            lines: Lines::default(),
+            ended: false,
+            patience,
+        }
+    }
+
+    /// The next line; `None` when there will be no more. Nothing is lost if the future is dropped.
+    pub(super) async fn line(&mut self) -> io::Result<Option<Line>> {
+        poll_fn(|cx| {
+            loop {
+                if let Some(line) = self.lines.next() {
+                    return Poll::Ready(Ok(Some(line)));
+                }
+                if self.ended {
+                    return Poll::Ready(Ok(None));
+                }
+                ready!(self.poll_more(cx))?;
+            }
+        })
+        .await
+    }
+
+    /// Waits for ABOR or STAT, or for the end. Any other command is left for later, and whatever is behind it. After
+    /// [`Urgent::End`] nothing comes any more.
+    pub(super) async fn urgent(&mut self) -> Urgent {
+        poll_fn(|cx| {
+            loop {
+                if let Some(line) = self.lines.peek() {
+                    let urgent = match line.trim_end() {
+                        line if line.eq_ignore_ascii_case("ABOR") => Some(Urgent::Abort),
+                        line if line.eq_ignore_ascii_case("STAT") => Some(Urgent::Status),
+                        _ => None,
+                    };
+                    if let Some(urgent) = urgent {
+                        self.lines.next();
+                        return Poll::Ready(urgent);
+                    }
+                }
+                if self.ended || self.lines.is_full() {
+                    return Poll::Pending;
+                }
+                if ready!(self.poll_more(cx)).is_err() || self.ended {
+                    self.ended = true;
+                    return Poll::Ready(Urgent::End);
+                }
+            }
+        })
+        .await
+    }
+
+    /// Whether the client has closed its side or reset it, as the kernel knows at this moment. A client that is killed in the
+    /// middle of an upload closes its data connection as if it were done; this is how to tell.
+    pub(super) fn client_is_gone(&self) -> bool {
+        let Some(stream) = self.stream.as_ref().filter(|_| !self.ended) else {
+            return true;
+        };
+        match SockRef::from(stream.tcp()).peek(&mut [std::mem::MaybeUninit::uninit()]) {
+            Ok(length) => length == 0,
+            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        }
+    }
+
+    /// Sends a reply, in one write.
+    pub(super) async fn reply(&mut self, reply: &Reply) -> io::Result<()> {
+        debug!(%reply, "say");
+        let stream = self.stream.as_mut().ok_or(io::ErrorKind::NotConnected)?;
+        let written = async {
+            stream.write_all(reply.bytes()).await?;
+            stream.flush().await
+        };
+        in_time(self.patience, written).await
+    }
+
+    /// Puts the connection under TLS. What was sent in clear and not heard yet is forgotten.
+    pub(super) async fn secure(&mut self, config: Arc<ServerConfig>, limit: Duration) -> io::Result<()> {
+        self.lines.clear();
+        let stream = self.stream.take().ok_or(io::ErrorKind::NotConnected)?;
+        self.stream = Some(Stream::secure(stream.into_tcp(), config, limit).await?);
+        Ok(())
+    }
+
+    /// Ends the connection so that the last reply arrives.
+    pub(super) async fn close(self) {
+        let Some(mut stream) = self.stream else { return };
+        if let Stream::Tls(stream) = &mut stream {
+            // close_notify. A client that is gone needs none.
+            let _ = in_time(self.patience, stream.shutdown()).await;
+        }
+        close_gently(&mut stream.into_tcp()).await;
+    }
+
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(stream) = &mut self.stream else {
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        };
+        // On the stack and not in the session, of which there may be thousands that wait here.
+        let mut buffer = [0; PIECE];
+        let mut buffer = ReadBuf::new(&mut buffer);
+        ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+        self.ended = buffer.filled().is_empty();
+        self.lines.push(buffer.filled());
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// A line as the log may have it.
+pub(super) fn log_line(line: &Line) {
+    match line {
+        Line::Text(text) => debug!(line = loggable(text), "hear"),
+        Line::TooLong => debug!("hear a line without an end"),
+    }
+}

@@ -1,0 +1,53 @@
+//! Our own engine: the default, for the FTP wire is what fwdrill exists for.
+//!
+//! A session is one task. It reads a command when the one before is done, so what is pipelined waits in the socket; only
+//! during a transfer it looks ahead, for ABOR and STAT. The map:
+//!
+//! - `codec`, `command`, `reply`: bytes to lines, lines to commands, and what is answered
+//! - `control`: the control connection, in clear or under TLS
+//! - `session`: the loop and who may say what; `login`, `browse`, `transfer`: the commands by kind
+//! - `passive`: the one passive listener of a session, and the data connection that came of it
+//! - `download`, `upload`, `listing`, `ascii`: what moves over a data connection
+
+mod ascii;
+mod browse;
+mod codec;
+mod command;
+mod control;
+mod download;
+mod listing;
+mod login;
+mod passive;
+mod reply;
+mod session;
+mod stream;
+mod transfer;
+mod upload;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::site::Site;
+use super::{ControlConnection, Engine};
+use session::Session;
+
+/// Lives control connections by our own session loop.
+#[derive(Debug)]
+pub struct Native {
+    site: Arc<Site>,
+}
+
+impl Native {
+    /// An engine for this site.
+    pub fn new(site: Arc<Site>) -> Self {
+        Native { site }
+    }
+}
+
+#[async_trait]
+impl Engine for Native {
+    async fn live(&self, connection: ControlConnection) {
+        Session::new(self.site.clone(), connection).live().await;
+    }
+}

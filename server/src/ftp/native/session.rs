@@ -1,0 +1,265 @@
+//! One session: greeting, one command after the other, end.
+
+use std::io;
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::codec::{LONGEST_LINE, Line};
+use super::command::{Command, Type};
+use super::control::{Control, log_line};
+use super::listing::Wanted;
+use super::login::Login;
+use super::passive::Passive;
+use super::reply::Reply;
+use crate::ftp::ControlConnection;
+use crate::ftp::path::VirtualPath;
+use crate::ftp::site::Site;
+use crate::ftp::witness::Witness;
+
+const GREETING: &str = "fwdrill update server";
+
+pub(super) struct Session {
+    pub(super) site: Arc<Site>,
+    pub(super) witness: Arc<Witness>,
+    pub(super) control: Control,
+    pub(super) passive: Passive,
+    pub(super) login: Login,
+    pub(super) settings: Settings,
+    stopping: CancellationToken,
+    /// When the session ends if nobody has logged in.
+    login_until: Instant,
+}
+
+/// What commands set for those that follow.
+pub(super) struct Settings {
+    pub(super) directory: VirtualPath,
+    pub(super) form: Type,
+    /// REST, for exactly the next transfer.
+    pub(super) restart: u64,
+    /// `EPSV ALL` was said.
+    pub(super) extended_only: bool,
+    /// The facts of MLST and MLSD.
+    pub(super) facts: Wanted,
+}
+
+/// RFC 959 section 5.1, RFC 3659 section 7.9.
+impl Default for Settings {
+    fn default() -> Self {
+        Settings {
+            directory: VirtualPath::root(),
+            form: Type::Ascii,
+            restart: 0,
+            extended_only: false,
+            facts: [true; 4],
+        }
+    }
+}
+
+/// Whether there is a next command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Next {
+    GoOn,
+    End,
+}
+
+/// What ends the wait for a command.
+enum Heard {
+    Line(Line),
+    Nothing,
+    Idle,
+    Stopping,
+}
+
+impl Session {
+    pub(super) fn new(site: Arc<Site>, connection: ControlConnection) -> Self {
+        let limits = &site.limits;
+        Session {
+            control: Control::new(connection.stream, limits.stall),
+            passive: Passive::None,
+            login: Login::default(),
+            settings: Settings::default(),
+            login_until: Instant::now() + limits.login,
+            site,
+            witness: connection.witness,
+            stopping: connection.stopping,
+        }
+    }
+
+    /// Lives the session to its end.
+    pub(super) async fn live(mut self) {
+        if let Err(error) = self.converse().await {
+            debug!(%error, "the control connection broke");
+        }
+        // The data connection and its port are nobody's any more while the last reply is on its way.
+        self.passive = Passive::None;
+        self.control.close().await;
+    }
+
+    async fn converse(&mut self) -> io::Result<()> {
+        self.control.reply(&Reply::new(220, GREETING)).await?;
+        loop {
+            let line = match self.hear().await? {
+                Heard::Line(line) => line,
+                Heard::Nothing => return Ok(()),
+                Heard::Idle => {
+                    return self
+                        .control
+                        .reply(&Reply::new(421, "Nothing was said for too long"))
+                        .await;
+                }
+                Heard::Stopping => return self.control.reply(&Reply::new(421, "The server stops")).await,
+            };
+            log_line(&line);
+            if self.answer(line).await? == Next::End {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn hear(&mut self) -> io::Result<Heard> {
+        let mut until = Instant::now() + self.site.limits.idle;
+        if self.login.guest().is_none() {
+            until = until.min(self.login_until);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return Ok(Heard::Stopping),
+                line = self.control.line() => return Ok(line?.map_or(Heard::Nothing, Heard::Line)),
+                // A client that connects early frees its port for others; one that never does must give it up.
+                () = self.passive.settle(&self.witness) => {}
+                () = sleep_until(until) => return Ok(Heard::Idle),
+            }
+        }
+    }
+
+    async fn answer(&mut self, line: Line) -> io::Result<Next> {
+        let line = match line {
+            Line::Text(line) => line,
+            Line::TooLong => {
+                let text = format!("A command line has {LONGEST_LINE} bytes at most");
+                self.control.reply(&Reply::new(500, text)).await?;
+                return Ok(Next::GoOn);
+            }
+        };
+        match line.parse::<Command>() {
+            Ok(command) if command.is_for_anybody() || self.login.guest().is_some() => {
+                // Boxed, so that what a command needs is no part of a session that waits.
+                Box::pin(self.obey(command)).await
+            }
+            // Said before what is wrong with the command, which is nobody's business who has not logged in.
+            Err(reply) if !matches!(reply.code(), 500 | 502) && self.login.guest().is_none() => {
+                self.must_log_in().await
+            }
+            Ok(_) => self.must_log_in().await,
+            Err(reply) => {
+                self.control.reply(&reply).await?;
+                Ok(Next::GoOn)
+            }
+        }
+    }
+
+    async fn must_log_in(&mut self) -> io::Result<Next> {
+        self.control
+            .reply(&Reply::new(530, "Log in with USER and PASS first"))
+            .await?;
+        Ok(Next::GoOn)
+    }
+
+    async fn obey(&mut self, command: Command) -> io::Result<Next> {
+        match command {
+            Command::Quit => {
+                self.control.reply(&Reply::new(221, "Goodbye")).await?;
+                return Ok(Next::End);
+            }
+            Command::Auth(mechanism) => return self.auth(&mechanism).await,
+            Command::Pass(password) => self.pass(&password).await?,
+            Command::Rein => {
+                self.login.forget();
+                self.reset();
+                self.control.reply(&Reply::new(220, GREETING)).await?;
+            }
+            Command::Pasv => self.pasv().await?,
+            Command::Epsv(which) => self.epsv(which).await?,
+            Command::List(path) => self.list(&path).await?,
+            Command::Nlst(path) => self.nlst(&path).await?,
+            Command::Mlsd(path) => self.mlsd(&path).await?,
+            Command::Retr(path) => self.retr(&path).await?,
+            Command::Stor(path) => self.stor(&path, crate::dropbox::Placement::Replace).await?,
+            Command::Appe(path) => self.stor(&path, crate::dropbox::Placement::Append).await?,
+            Command::Mkd(path) => self.mkd(&path).await?,
+            Command::Stat(Some(path)) => self.stat(&path).await?,
+            quick => {
+                let reply = self.answer_at_once(quick);
+                self.control.reply(&reply).await?;
+            }
+        }
+        Ok(Next::GoOn)
+    }
+
+    /// Everything but TLS as at the beginning.
+    pub(super) fn reset(&mut self) {
+        self.passive = Passive::None;
+        self.settings = Settings::default();
+        self.login_until = Instant::now() + self.site.limits.login;
+    }
+
+    /// The commands that wait for nothing.
+    fn answer_at_once(&mut self, command: Command) -> Reply {
+        match command {
+            Command::User(name) => self.login.user(&name, self.site.tls),
+            Command::Pbsz => self.login.pbsz(),
+            Command::Prot(level) => self.login.prot(level, self.site.tls),
+            Command::Ccc => Reply::new(534, "The control connection stays as it is"),
+            Command::Cwd(path) => self.cwd(&path),
+            Command::Cdup => self.cwd(".."),
+            Command::Pwd => self.pwd(),
+            Command::Size(path) => self.size(&path),
+            Command::Mdtm(path) => self.mdtm(&path),
+            Command::Mlst(path) => self.mlst(&path),
+            Command::Stat(_) => self.status(),
+            Command::OptsMlst(facts) => self.opts_mlst(&facts),
+            Command::Type(form) => {
+                self.settings.form = form;
+                Reply::new(200, format!("The type is {form:?}"))
+            }
+            Command::Rest(start) => {
+                self.settings.restart = start;
+                Reply::new(350, format!("The next transfer starts at {start}"))
+            }
+            Command::SiteDrill(drill) => {
+                self.witness.belongs_to(drill);
+                Reply::new(200, "This session belongs to the drill")
+            }
+            Command::Abor => {
+                self.passive = Passive::None;
+                Reply::new(226, "Nothing is under way")
+            }
+            other => fixed(&other, self.site.tls),
+        }
+    }
+}
+
+/// Commands that are always answered the same.
+fn fixed(command: &Command, tls: fwdrill_protocol::estate::Tls) -> Reply {
+    match command {
+        Command::Syst => Reply::new(215, "UNIX Type: L8"),
+        Command::Feat => super::browse::features(tls),
+        Command::Help => super::browse::help(),
+        Command::OptsUtf8 => Reply::new(200, "It is UTF-8 in any case"),
+        Command::Allo => Reply::new(202, "Nothing needs to be reserved"),
+        Command::Noop => Reply::new(200, "Still here"),
+        Command::Mode('S') => Reply::new(200, "The mode is Stream"),
+        Command::Mode('B' | 'C') => Reply::new(504, "The mode is S"),
+        Command::Stru('F') => Reply::new(200, "The structure is File"),
+        Command::Stru('R' | 'P') => Reply::new(504, "The structure is F"),
+        Command::Mode(_) | Command::Stru(_) => Reply::new(501, "There is no such letter"),
+        Command::Active => Reply::new(502, "Active mode is off, use EPSV or PASV"),
+        Command::Change => Reply::new(550, "Nothing can be changed or removed here"),
+        Command::Rnto => Reply::new(503, "RNFR must come first"),
+        _ => Reply::new(502, "Not implemented"),
+    }
+}
