@@ -1,4 +1,5 @@
 //! What users type wrongly, and what they read: messages, exit codes, help.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! The main job, by the real binary.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

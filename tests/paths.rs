@@ -1,4 +1,5 @@
 //! Real rulesets in the real kernel, between a real server and a real client: does the report name the cause?
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

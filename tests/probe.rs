@@ -1,4 +1,5 @@
 //! A probe against the real server, with real faults on loopback.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -4,7 +4,7 @@ use fwdrill_protocol::drill::DrillId;
 use fwdrill_protocol::evidence::{Evidence, ServerState};
 use http::StatusCode;
 
-use crate::http::{Caching, Content, Problem, Representation};
+use crate::http::{Problem, Representation};
 use crate::journal::Journal;
 
 /// The evidence of a drill as JSON; 404 for a drill that the journal does not know (any more).
@@ -18,15 +18,5 @@ pub(crate) fn of(drill: Option<DrillId>, journal: &Journal, state: &ServerState)
         server: state.clone(),
         sightings,
     };
-    match serde_json::to_vec(&evidence) {
-        Ok(json) => Ok(Representation::new(
-            Content::Memory(json.into()),
-            "application/json",
-            Caching::Never,
-        )),
-        Err(_) => Err(Problem(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "the evidence cannot be written as JSON",
-        )),
-    }
+    Representation::json(&evidence)
 }

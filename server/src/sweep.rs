@@ -17,7 +17,7 @@ use tracing::{debug, info};
 
 use crate::connection::{Accepted, close_gently};
 use crate::ftp::passive::PassivePool;
-use crate::http::{Caching, Content, Problem, Representation};
+use crate::http::{Problem, Representation};
 use crate::journal::Journal;
 use crate::sentinel;
 
@@ -59,17 +59,7 @@ impl Sweep {
             listening,
             seconds: LISTENS.as_secs(),
         };
-        match serde_json::to_vec(&offer) {
-            Ok(json) => Ok(Representation::new(
-                Content::Memory(json.into()),
-                "application/json",
-                Caching::Never,
-            )),
-            Err(_) => Err(Problem(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the offer cannot be written as JSON",
-            )),
-        }
+        Representation::json(&offer)
     }
 
     fn prolong(self: &Arc<Self>) {

@@ -17,7 +17,7 @@ use crate::{host, output};
 pub(crate) struct PublishArgs {
     /// The depot; made if it is not there
     dir: PathBuf,
-    /// Version for people [default: 22.0.<date>.<serial>]
+    /// Version for people [default: 22.0.DATE.SERIAL]
     #[arg(long, value_name = "VERSION")]
     version: Option<String>,
     /// Serial, which orders sets [default: the newest plus one]

@@ -1,6 +1,6 @@
 //! What integration tests share: the real binary, a server of it on free ports, and directories that go away.
 #![allow(dead_code, reason = "every test file uses another part")]
-#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+#![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
@@ -84,13 +84,9 @@ impl Server {
             .stderr(log)
             .spawn()
             .unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap())
-            .read_line(&mut line)
-            .unwrap();
-        let announcement = serde_json::from_str(&line).unwrap_or_else(|error| {
+        let announcement = announced(&mut child).unwrap_or_else(|error| {
             let log = std::fs::read_to_string(directory.path().join("server.log")).unwrap_or_default();
-            panic!("no announcement ({error}): {line:?}\n{log}")
+            panic!("no announcement: {error}\n{log}")
         });
         Server {
             announcement,
@@ -177,6 +173,15 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// What `serve --announce` says first.
+pub fn announced(server: &mut Child) -> serde_json::Result<Announcement> {
+    let mut line = String::new();
+    BufReader::new(server.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    serde_json::from_str(&line)
 }
 
 /// Makes a depot with a set before a server is started in the directory.

@@ -1,7 +1,7 @@
 //! From facts to findings.
 //!
-//! A rule reads [`Facts`] and returns diagnoses; it never prints, sleeps, connects or looks at the
-//! clock. To add one: a file beside this one, and a line in [`RULES`].
+//! A rule reads facts and returns diagnoses; it never prints, sleeps, connects or looks at the
+//! clock. To add one: a file beside this one, and a line in `RULES`.
 
 mod advertised_address;
 mod content;

@@ -1,4 +1,5 @@
 use std::net::{SocketAddr, SocketAddrV4};
+use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use fwdrill_protocol::ftp_reply::Reply;
@@ -88,7 +89,7 @@ impl Control {
 
     /// Sends one command, without its line end, and reads its reply, whatever that is.
     pub async fn command(&mut self, line: &str) -> Result<Reply, FtpError> {
-        self.say(line, line).await
+        self.say(line, line, self.limits.reply).await
     }
 
     /// USER, and PASS if it is asked for. The password shows nowhere.
@@ -98,7 +99,8 @@ impl Control {
         match reply.code {
             230 => Ok(reply),
             331 => {
-                let reply = self.say(&format!("PASS {password}"), "PASS ****").await?;
+                let limit = self.limits.login;
+                let reply = self.say(&format!("PASS {password}"), "PASS ****", limit).await?;
                 expect(matches!(reply.code, 230 | 202), "PASS ****", reply)
             }
             _ => Err(unexpected(&command, reply)),
@@ -150,8 +152,8 @@ impl Control {
         self.command("QUIT").await
     }
 
-    /// Sends `line` and enters it as `shown` wherever it can be seen.
-    async fn say(&mut self, line: &str, shown: &str) -> Result<Reply, FtpError> {
+    /// Sends `line` and enters it as `shown` wherever it can be seen; the reply has to come within `limit`.
+    async fn say(&mut self, line: &str, shown: &str, limit: Duration) -> Result<Reply, FtpError> {
         if line.contains(['\r', '\n', '\0']) {
             return Err(FtpError::NotALine(shown.to_owned()));
         }
@@ -159,9 +161,9 @@ impl Control {
         let bytes = format!("{line}\r\n");
         let sent = tokio::time::timeout(self.limits.stall, self.stream.write_all(bytes.as_bytes())).await;
         let failure = match sent {
-            Ok(Ok(())) => return self.reply(shown).await,
+            Ok(Ok(())) => return self.reply_within(shown, limit).await,
             // Who refuses and closes often says why first (421); that is the better answer.
-            Ok(Err(error)) => match self.reply(shown).await {
+            Ok(Err(error)) => match self.reply_within(shown, limit).await {
                 Ok(reply) => return Ok(reply),
                 Err(_) => error.into(),
             },
@@ -172,7 +174,11 @@ impl Control {
 
     /// The next reply; `command` is what was sent for it, if anything.
     pub(super) async fn reply(&mut self, command: &str) -> Result<Reply, FtpError> {
-        let deadline = Instant::now() + self.limits.reply;
+        self.reply_within(command, self.limits.reply).await
+    }
+
+    async fn reply_within(&mut self, command: &str, limit: Duration) -> Result<Reply, FtpError> {
+        let deadline = Instant::now() + limit;
         let failure = loop {
             match Reply::parse(&self.received) {
                 Ok(Some((reply, length))) => {
@@ -191,8 +197,8 @@ impl Control {
                 Ok(Ok(0)) => break ConnectionError::Closed,
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => break error.into(),
-                Err(_) if self.received.is_empty() => break ConnectionError::Silent(self.limits.reply),
-                Err(_) => break ConnectionError::Stalled(self.limits.reply),
+                Err(_) if self.received.is_empty() => break ConnectionError::Silent(limit),
+                Err(_) => break ConnectionError::Stalled(limit),
             }
         };
         // Something that is no reply and has no line end either, such as a TLS alert.

@@ -1,11 +1,12 @@
 use std::time::Duration;
 
 use fwdrill_protocol::report::Outcome;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 
 use super::*;
 use crate::connection::ConnectionError;
 use crate::limits::Limits;
-use crate::scripted::{FtpFaults, FtpServer, noise, reset, says, tree};
+use crate::scripted::{FtpFaults, FtpServer, accept, noise, reset, says, tree};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -82,6 +83,24 @@ async fn a_refused_password_shows_the_reply_and_not_the_password() {
     let mut control = Control::connect(server.address, &Limits::default()).await.unwrap();
     let error = control.login("drill", "secret").await.unwrap_err();
     assert_eq!(error.to_string(), "unexpected reply to PASS ****: 530 Login incorrect.");
+    assert_eq!(error.reply().unwrap().code, 530);
+}
+
+/// As pyftpdlib does, for three seconds.
+#[tokio::test]
+async fn a_refusal_that_is_held_back_is_a_refusal_and_not_silence() {
+    let (address, _server) = accept(|stream| async move {
+        let mut stream = BufReader::new(stream);
+        stream.write_all(b"220 ready\r\n").await.unwrap();
+        for (held_back, reply) in [(Duration::ZERO, "331 password?\r\n"), (2 * SHORT, "530 no\r\n")] {
+            stream.read_line(&mut String::new()).await.unwrap();
+            tokio::time::sleep(held_back).await;
+            stream.write_all(reply.as_bytes()).await.unwrap();
+        }
+    })
+    .await;
+    let mut control = Control::connect(address, &Limits::all(SHORT)).await.unwrap();
+    let error = control.login("drill", "secret").await.unwrap_err();
     assert_eq!(error.reply().unwrap().code, 530);
 }
 

@@ -38,7 +38,9 @@ pub(crate) fn noise(length: usize) -> Vec<u8> {
 }
 
 /// Accepts connections until the handle is dropped, each in a task of its own that ends with the handle too.
-async fn accept<F>(mut serve: impl FnMut(TcpStream) -> F + Send + 'static) -> (SocketAddr, AbortOnDropHandle<()>)
+pub(crate) async fn accept<F>(
+    mut serve: impl FnMut(TcpStream) -> F + Send + 'static,
+) -> (SocketAddr, AbortOnDropHandle<()>)
 where
     F: Future<Output = ()> + Send + 'static,
 {

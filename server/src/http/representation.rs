@@ -13,6 +13,7 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use jiff::Timestamp;
 
+use super::Problem;
 use super::body::Body;
 use super::preconditions::{self, Validators, Verdict};
 use super::range::{self, Selection};
@@ -48,6 +49,14 @@ pub(crate) enum Caching {
 }
 
 impl Representation {
+    /// JSON about this very moment, for one asker.
+    pub(crate) fn json(value: &impl serde::Serialize) -> Result<Self, Problem> {
+        match serde_json::to_vec(value) {
+            Ok(json) => Ok(Self::new(Content::Memory(json.into()), "application/json", Caching::Never)),
+            Err(_) => Err(Problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written as JSON")),
+        }
+    }
+
     pub(crate) fn new(content: Content, content_type: &'static str, caching: Caching) -> Self {
         Representation {
             content,
