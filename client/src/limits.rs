@@ -7,7 +7,7 @@ pub struct Limits {
     pub connect: Duration,
     /// The greeting and every reply of an FTP server; the head of an HTTP response.
     pub reply: Duration,
-    /// The reply to an FTP password. Servers hold a refusal back on purpose: pyftpdlib 3 s, PAM 2 s, vsftpd 1 s.
+    /// The reply to an FTP password. Servers hold a refusal back on purpose, pyftpdlib 3 s.
     pub login: Duration,
     /// The TCP handshake of an FTP data connection.
     pub data_connect: Duration,
