@@ -125,7 +125,13 @@ fn a_port_below_1024_without_privilege_is_named_with_what_to_do() {
     // An unmapped user of a user namespace has no privilege over the network outside of it.
     command.args(["--user", "--"]).arg(env!("CARGO_BIN_EXE_fwdrill"));
     command
-        .args(["serve", "--set=server.bind=127.0.0.1", "--set=ftp.port=921", "--state"])
+        .args([
+            "serve",
+            "--set=server.bind=127.0.0.1",
+            "--set=ftp.port=921",
+            "--set=ftp.passive_ports=930-940",
+            "--state",
+        ])
         .arg(state.path());
     let output = command
         .env_clear()
@@ -134,7 +140,10 @@ fn a_port_below_1024_without_privilege_is_named_with_what_to_do() {
         .unwrap();
     let told = stderr(&output);
     assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("127.0.0.1:921") && told.contains("1024"), "{told}");
+    assert!(
+        told.contains("127.0.0.1:921") && told.contains("ftp.passive_ports to 1024"),
+        "{told}"
+    );
 }
 
 #[test]

@@ -34,6 +34,7 @@ pub(crate) fn bind(config: &Config) -> Result<Vec<Bound>, BindErrors> {
             }),
         }
     }
+    errors.extend(forbidden_range(config));
     if errors.is_empty() {
         Ok(bound)
     } else {
@@ -55,6 +56,23 @@ fn listen(flow: Flow, address: SocketAddr) -> io::Result<Bound> {
         address,
         listeners,
     })
+}
+
+/// Passive ports are bound when a session asks for one. That the system forbids them is better known now: its lowest port
+/// is tried and given back. In use is no error, a session gets another one.
+fn forbidden_range(config: &Config) -> Option<BindError> {
+    let estate = &config.estate;
+    config.flows().find(|flow| *flow == Flow::FtpControl)?;
+    let address = SocketAddr::new(estate.server.bind, estate.handed_out_ports().first()?);
+    match std::net::TcpListener::bind(address) {
+        Err(source) if source.kind() == io::ErrorKind::PermissionDenied => Some(BindError {
+            flow: Flow::FtpPassive,
+            address,
+            advice: advice(estate, Flow::FtpPassive, address, &source),
+            source,
+        }),
+        _ => None,
+    }
 }
 
 /// Every port that could not be bound. In text one line each.
@@ -111,6 +129,7 @@ fn advice(estate: &Estate, flow: Flow, address: SocketAddr, error: &io::Error) -
     let port = address.port();
     let key = match flow {
         Flow::FtpControl => "ftp.port".to_owned(),
+        Flow::FtpPassive => "ftp.passive_ports".to_owned(),
         _ => format!("ports.{}", flow.key()),
     };
     let twin = estate
@@ -125,7 +144,7 @@ fn advice(estate: &Estate, flow: Flow, address: SocketAddr, error: &io::Error) -
             "stop what listens there (`ss -ltnp 'sport = :{port}'` shows it) or set {key} to another port"
         )),
         (io::ErrorKind::PermissionDenied, _) => Some(format!(
-            "low ports need the capability CAP_NET_BIND_SERVICE: set {key} to 1024 or higher, or run with it"
+            "ports below 1024 need the capability CAP_NET_BIND_SERVICE: set {key} to 1024 or higher, or run with it"
         )),
         (io::ErrorKind::AddrNotAvailable, _) => Some(format!(
             "no interface of this host has the address {}: correct server.bind",

@@ -58,6 +58,9 @@ impl From<RoleArg> for Role {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum EngineArg {
+    /// Our own session loop
+    Native,
+    /// A server that nobody here wrote: the control group
     Libunftp,
 }
 
@@ -69,6 +72,7 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     let mut config = Config::new(estate, args.role.into(), depot, state);
     config.grace = args.grace;
     config.engine = match args.ftp_engine {
+        EngineArg::Native => FtpEngine::Native,
         EngineArg::Libunftp => FtpEngine::Libunftp,
     };
     let stop = host::stop_signal()?;

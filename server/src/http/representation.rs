@@ -52,8 +52,15 @@ impl Representation {
     /// JSON about this very moment, for one asker.
     pub(crate) fn json(value: &impl serde::Serialize) -> Result<Self, Problem> {
         match serde_json::to_vec(value) {
-            Ok(json) => Ok(Self::new(Content::Memory(json.into()), "application/json", Caching::Never)),
-            Err(_) => Err(Problem(StatusCode::INTERNAL_SERVER_ERROR, "the answer cannot be written as JSON")),
+            Ok(json) => Ok(Self::new(
+                Content::Memory(json.into()),
+                "application/json",
+                Caching::Never,
+            )),
+            Err(_) => Err(Problem(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the answer cannot be written as JSON",
+            )),
         }
     }
 
