@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustls::ServerConfig;
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWriteExt, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tracing::debug;
 
@@ -147,11 +147,30 @@ impl Control {
         };
         // On the stack and not in the session, of which there may be thousands that wait here.
         let mut buffer = [0; PIECE];
-        let mut buffer = ReadBuf::new(&mut buffer);
-        ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
-        self.ended = buffer.filled().is_empty();
-        self.lines.push(buffer.filled());
+        let read = match stream {
+            Stream::Plain(stream) => ready!(poll_plain(stream, cx, &mut buffer))?,
+            Stream::Tls(stream) => {
+                let mut buffer = ReadBuf::new(&mut buffer);
+                ready!(Pin::new(stream).poll_read(cx, &mut buffer))?;
+                buffer.filled().len()
+            }
+        };
+        self.ended = read == 0;
+        self.lines.push(buffer.get(..read).unwrap_or_default());
         Poll::Ready(Ok(()))
+    }
+}
+
+/// Reads until the kernel says that there is no more. A read ends short before an urgent byte though more is there; tokio's
+/// own takes that for the end of what is there, and would wait for a packet that never comes.
+fn poll_plain(stream: &TcpStream, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(stream.poll_read_ready(cx))?;
+        let read = || rustix::io::read(stream, &mut *buffer).map_err(io::Error::from);
+        match stream.try_io(Interest::READABLE, read) {
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            read => return Poll::Ready(read),
+        }
     }
 }
 

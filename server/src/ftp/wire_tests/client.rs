@@ -20,6 +20,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send + Sync> Stream for T {}
 pub(super) struct Client {
     /// `None` only while it is wrapped in TLS.
     control: Option<Box<dyn Stream>>,
+    /// The same connection, for what a stream cannot do.
+    socket: socket2::Socket,
     unread: Vec<u8>,
     /// Where the control connection goes.
     server: SocketAddr,
@@ -58,6 +60,7 @@ impl Client {
         let stream = in_time(socket.connect(server)).await.unwrap();
         let mut client = Client {
             local: stream.local_addr().unwrap(),
+            socket: SockRef::from(&stream).try_clone().unwrap(),
             control: Some(Box::new(stream)),
             unread: Vec::new(),
             server,
@@ -69,11 +72,18 @@ impl Client {
     }
 
     pub(super) async fn send(&mut self, line: &str) {
+        self.send_bytes(format!("{line}\r\n").as_bytes()).await;
+    }
+
+    pub(super) async fn send_bytes(&mut self, bytes: &[u8]) {
         let control = self.control.as_mut().unwrap();
-        in_time(control.write_all(format!("{line}\r\n").as_bytes()))
-            .await
-            .unwrap();
+        in_time(control.write_all(bytes)).await.unwrap();
         in_time(control.flush()).await.unwrap();
+    }
+
+    /// Sends bytes of which the last one is urgent, as Telnet's Synch is.
+    pub(super) fn send_urgently(&self, bytes: &[u8]) {
+        assert_eq!(self.socket.send_out_of_band(bytes).unwrap(), bytes.len());
     }
 
     pub(super) async fn reply(&mut self) -> Reply {
@@ -97,6 +107,22 @@ impl Client {
     pub(super) async fn say(&mut self, line: &str) -> Reply {
         self.send(line).await;
         self.reply().await
+    }
+
+    /// Says something to a server that may have closed the connection already.
+    pub(super) async fn try_say(&mut self, line: &str) -> Option<Reply> {
+        let control = self.control.as_mut().unwrap();
+        // If it has, its last words are still to be read.
+        let _ = in_time(control.write_all(format!("{line}\r\n").as_bytes())).await;
+        self.reply_or_end().await
+    }
+
+    /// Whether the connection ends, and not by being cut.
+    pub(super) async fn ends_in_order(&mut self) -> bool {
+        let control = self.control.as_mut().unwrap();
+        in_time(control.read_to_end(&mut self.unread))
+            .await
+            .is_ok_and(|_| self.unread.is_empty())
     }
 
     /// Says something that must be answered with this code.
@@ -124,7 +150,8 @@ impl Client {
         self.data(port).await
     }
 
-    async fn data(&self, port: u16) -> Data {
+    /// A connection to a port that was told.
+    pub(super) async fn data(&self, port: u16) -> Data {
         let socket = match self.server {
             SocketAddr::V4(_) => TcpSocket::new_v4(),
             SocketAddr::V6(_) => TcpSocket::new_v6(),
@@ -179,18 +206,24 @@ impl Client {
     /// AUTH TLS, then PROT P, trusting what `config` trusts.
     pub(super) async fn secure(&mut self, config: Arc<ClientConfig>) {
         self.expect(234, "AUTH TLS").await;
+        self.shake_hands(config).await;
+        self.expect(200, "PBSZ 0").await;
+        self.expect(200, "PROT P").await;
+        self.private = true;
+    }
+
+    /// What follows a 234.
+    pub(super) async fn shake_hands(&mut self, config: Arc<ClientConfig>) {
         assert!(self.unread.is_empty());
         let control = self.control.take().unwrap();
         let name = ServerName::from(self.server.ip());
         let stream = TlsConnector::from(config.clone()).connect(name, control);
         self.control = Some(Box::new(in_time(stream).await.unwrap()));
         self.tls = Some(config);
-        self.expect(200, "PBSZ 0").await;
-        self.expect(200, "PROT P").await;
-        self.private = true;
     }
 
-    async fn wrap(&self, stream: TcpStream) -> Box<dyn Stream> {
+    /// A data connection as PROT says.
+    pub(super) async fn wrap(&self, stream: TcpStream) -> Box<dyn Stream> {
         let Some(config) = self.tls.as_ref().filter(|_| self.private) else {
             return Box::new(stream);
         };

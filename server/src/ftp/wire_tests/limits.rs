@@ -27,7 +27,7 @@ for_every_engine!(
 );
 
 /// The FTP service alone.
-async fn serve(place: &Place, limits: SessionLimits) -> (SocketAddr, Journal) {
+pub(super) async fn serve(place: &Place, limits: SessionLimits) -> (SocketAddr, Journal) {
     let (estate, journal) = (&place.config.estate, Journal::in_memory(place.config.journal));
     let shelf = Shelf::new(place.depot.path());
     let mut site = Site::open(estate, place.state.path(), shelf, journal.clone())

@@ -6,6 +6,7 @@ mod full_disk;
 mod lifecycle;
 mod limits;
 mod logins;
+mod native;
 mod passive;
 mod tls;
 mod uploads;

@@ -19,7 +19,7 @@ for_every_engine!(
     where_tls_is_off_it_is_refused_and_the_session_goes_on,
 );
 
-fn trusting(place: &Place, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
+pub(super) fn trusting(place: &Place, version: &'static SupportedProtocolVersion) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_file(certificate_path(place.state.path())).unwrap();
     roots.add(certificate).unwrap();
