@@ -14,9 +14,14 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
+use crate::connection;
+
 /// How many data connections the kernel keeps ready on one passive port. One is expected; a stranger's must not push
 /// it out.
 const BACKLOG: i32 = 16;
+
+/// How many ports a sweep leaves to sessions, at most; at most a quarter of the range.
+const RESERVE: usize = 8;
 
 /// The ports that one server hands out for passive data connections.
 ///
@@ -143,29 +148,60 @@ impl PassivePool {
         }
     }
 
-    /// Listens on every port that is free now, for a sweep, and returns all ports that a sweep listens on. Must be called
+    /// Listens on the free ports, for a sweep, and returns all ports that a sweep listens on. A few stay free, so that a
+    /// session need not take a port that is being dialled; asked again while a sweep runs, other ones do. Must be called
     /// within a tokio runtime.
     pub(crate) fn sweep(self: &Arc<Self>, address: IpAddr) -> PortSet {
-        let free = match self.ports {
-            Ports::Ephemeral => 0,
-            Ports::Only(_) => self.free().len(),
+        let Ports::Only(ports) = &self.ports else {
+            return PortSet::default();
         };
-        for _ in 0..free {
-            let Ok(lease) = self.lend_free(address) else { break };
-            let port = lease.address().port();
-            let (listener, claim) = lease.split();
-            if let Ok(listener) = tokio::net::TcpListener::from_std(listener) {
-                self.swept().insert(
+        let reserve = RESERVE.min(ports.len() / 4);
+        let former_reserve = self.free().len();
+        let rested: Vec<Swept> = {
+            let mut swept = self.swept();
+            std::iter::from_fn(|| swept.pop_first())
+                .take(reserve)
+                .map(|(_, swept)| swept)
+                .collect()
+        };
+        let wanted = if rested.is_empty() {
+            former_reserve.saturating_sub(reserve)
+        } else {
+            former_reserve
+        };
+        for _ in 0..wanted {
+            // The ones lent next stay.
+            let Some(port) = self.free().pop_back() else { break };
+            let claim = Claim {
+                pool: self.clone(),
+                port,
+            };
+            // A port that another program has is as busy for a sweep as for a session.
+            match connection::listen(SocketAddr::new(address, port)) {
+                Ok(listener) => drop(self.swept().insert(
                     port,
                     Swept {
                         listener,
                         _claim: claim,
                     },
-                );
+                )),
+                Err(_) => self.set_aside(claim),
             }
         }
+        drop(rested);
         self.swept_more.notify_one();
         self.swept().keys().copied().collect()
+    }
+
+    /// Gives a port back as the one to be lent last but for those lent before: it is not looked at again in this round.
+    fn set_aside(&self, claim: Claim) {
+        let port = claim.port;
+        drop(claim);
+        let mut free = self.free();
+        // The claim put it at the back, where the next one would be taken from.
+        if free.pop_back() == Some(port) {
+            free.push_front(port);
+        }
     }
 
     /// The next connection to a port that a sweep listens on: the stream, its own address, the client's.
@@ -192,6 +228,11 @@ impl PassivePool {
     /// Gives back every port that a sweep listens on.
     pub(crate) fn end_sweep(&self) {
         self.swept().clear();
+    }
+
+    #[cfg(test)]
+    pub(crate) fn free_count(&self) -> usize {
+        self.free().len()
     }
 
     fn end_sweep_of_one(&self) -> bool {

@@ -14,8 +14,8 @@ use tokio::net::TcpStream;
 
 use super::ascii::ToWire;
 use super::command::Type;
+use super::failure::Failure;
 use super::stream::{Stream, in_time};
-use super::transfer::Failure;
 use crate::ftp::tree::{Body, Content};
 
 /// How much sendfile(2) is asked for at once.

@@ -5,8 +5,8 @@
 //!
 //! - `codec`, `command`, `reply`: bytes to lines, lines to commands, and what is answered
 //! - `control`: the control connection, in clear or under TLS
-//! - `session`: the loop and who may say what; `login`, `browse`, `transfer`: the commands by kind
-//! - `passive`: the one passive listener of a session, and the data connection that came of it
+//! - `session`: the loop and who may say what; `fixed`, `login`, `browse`, `passive`, `prepare`: the commands by kind
+//! - `transfer`: from a command to its final reply; `failure`: how that goes wrong
 //! - `download`, `upload`, `listing`, `ascii`: what moves over a data connection
 
 mod ascii;
@@ -15,9 +15,12 @@ mod codec;
 mod command;
 mod control;
 mod download;
+mod failure;
+mod fixed;
 mod listing;
 mod login;
 mod passive;
+mod prepare;
 mod reply;
 mod session;
 mod stream;

@@ -1,12 +1,16 @@
-//! The data connection of a session: one passive listener at most, and what came of it.
+//! PASV and EPSV: one passive listener at most for a session, and the data connection that came of it.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, SocketAddr, SocketAddrV4};
 
+use fwdrill_protocol::ftp_reply;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 use tracing::{debug, info};
 
+use super::command::Epsv;
+use super::reply::Reply;
+use super::session::Session;
 use crate::ftp::passive::{Claim, Lease};
 use crate::ftp::witness::Witness;
 
@@ -75,6 +79,53 @@ impl Passive {
                 Passive::None
             }
         };
+    }
+}
+
+impl Session {
+    pub(super) async fn pasv(&mut self) -> io::Result<()> {
+        let (peer, local) = (self.witness.peer().ip(), self.witness.local().ip());
+        if self.settings.extended_only {
+            return self.control.reply(&Reply::new(501, "You have said EPSV ALL")).await;
+        }
+        match self.site.advertised.address_for(peer, local) {
+            Err(error) => self.control.reply(&Reply::new(425, error)).await,
+            Ok(address) => {
+                self.listen(|port| ftp_reply::Reply::passive(SocketAddrV4::new(address, port)))
+                    .await
+            }
+        }
+    }
+
+    pub(super) async fn epsv(&mut self, which: Epsv) -> io::Result<()> {
+        let ours = if self.witness.local().is_ipv4() { 1 } else { 2 };
+        match which {
+            Epsv::All => {
+                self.settings.extended_only = true;
+                self.control
+                    .reply(&Reply::new(200, "Nothing but EPSV from here on"))
+                    .await
+            }
+            Epsv::Protocol(protocol) if protocol != ours => {
+                let text = format!("This connection has another protocol, use ({ours})");
+                self.control.reply(&Reply::new(522, text)).await
+            }
+            Epsv::Any | Epsv::Protocol(_) => self.listen(ftp_reply::Reply::extended_passive).await,
+        }
+    }
+
+    /// Listens on a port of the pool and tells it to the client. What there was before is closed first.
+    async fn listen(&mut self, told: impl FnOnce(u16) -> ftp_reply::Reply) -> io::Result<()> {
+        self.passive = Passive::None;
+        let Ok(lease) = self.site.lend(&self.witness) else {
+            let reply = Reply::new(425, "No passive port is free, try again later");
+            return self.control.reply(&reply).await;
+        };
+        let reply = told(lease.address().port());
+        self.passive = Passive::listen(lease, Instant::now() + self.site.limits.data_connect)?;
+        self.control.reply(&Reply::from(&reply)).await?;
+        self.witness.passive_reply(&reply);
+        Ok(())
     }
 }
 

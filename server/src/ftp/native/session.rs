@@ -238,28 +238,7 @@ impl Session {
                 self.passive = Passive::None;
                 Reply::new(226, "Nothing is under way")
             }
-            other => fixed(&other, self.site.tls),
+            other => super::fixed::reply(&other, self.site.tls),
         }
-    }
-}
-
-/// Commands that are always answered the same.
-fn fixed(command: &Command, tls: fwdrill_protocol::estate::Tls) -> Reply {
-    match command {
-        Command::Syst => Reply::new(215, "UNIX Type: L8"),
-        Command::Feat => super::browse::features(tls),
-        Command::Help => super::browse::help(),
-        Command::OptsUtf8 => Reply::new(200, "It is UTF-8 in any case"),
-        Command::Allo => Reply::new(202, "Nothing needs to be reserved"),
-        Command::Noop => Reply::new(200, "Still here"),
-        Command::Mode('S') => Reply::new(200, "The mode is Stream"),
-        Command::Mode('B' | 'C') => Reply::new(504, "The mode is S"),
-        Command::Stru('F') => Reply::new(200, "The structure is File"),
-        Command::Stru('R' | 'P') => Reply::new(504, "The structure is F"),
-        Command::Mode(_) | Command::Stru(_) => Reply::new(501, "There is no such letter"),
-        Command::Active => Reply::new(502, "Active mode is off, use EPSV or PASV"),
-        Command::Change => Reply::new(550, "Nothing can be changed or removed here"),
-        Command::Rnto => Reply::new(503, "RNFR must come first"),
-        _ => Reply::new(502, "Not implemented"),
     }
 }

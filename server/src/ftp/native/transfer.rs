@@ -7,19 +7,19 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
-use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::command::Type;
 use super::control::{Control, Urgent};
 use super::download::{self, Download};
+use super::failure::Failure;
 use super::passive::{Data, Passive};
 use super::reply::Reply;
 use super::session::Session;
 use super::stream::Stream;
 use super::upload;
-use crate::dropbox::{Upload, UploadError};
+use crate::dropbox::Upload;
 use crate::ftp::path::VirtualPath;
 use crate::ftp::tree::{Body, Content};
 use crate::ftp::witness::Witness;
@@ -32,63 +32,6 @@ pub(super) enum Job {
     Download(VirtualPath, Download),
     /// A file into the drop box.
     Upload(VirtualPath, Box<Upload>, Type),
-}
-
-/// Why something did not move, or not all of it.
-#[derive(Debug, Error)]
-pub(super) enum Failure {
-    /// ABOR, or the control connection is gone.
-    #[error("aborted")]
-    Aborted,
-    /// Not a byte for too long.
-    #[error("the data connection stalled")]
-    Stalled,
-    /// It ended before its time.
-    #[error("the data connection broke")]
-    Data(#[source] io::Error),
-    /// No TLS on it.
-    #[error("the TLS handshake on the data connection failed")]
-    Handshake(#[source] io::Error),
-    /// A file of ours.
-    #[error("a local error")]
-    Local(#[source] io::Error),
-    /// The drop box does not take it.
-    #[error(transparent)]
-    Upload(UploadError),
-}
-
-impl Failure {
-    /// From an error of the data connection.
-    pub(super) fn of_data(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::TimedOut => Failure::Stalled,
-            _ => Failure::Data(error),
-        }
-    }
-
-    fn reply(&self) -> Reply {
-        let code = match self {
-            Failure::Aborted | Failure::Stalled | Failure::Data(_) => 426,
-            Failure::Handshake(_) => 425,
-            Failure::Local(_) => 451,
-            Failure::Upload(error) => upload_code(error),
-        };
-        Reply::new(code, format!("Transfer broken off: {self}"))
-    }
-}
-
-/// The reply code for what the drop box does not take.
-pub(super) fn upload_code(error: &UploadError) -> u16 {
-    match error {
-        UploadError::Name(_) => 553,
-        UploadError::Exists => 550,
-        UploadError::FileTooLarge(_)
-        | UploadError::Quota(_)
-        | UploadError::TooManyFiles(_)
-        | UploadError::TooManyClients(_) => 552,
-        UploadError::DiskFull(_) => 452,
-        UploadError::Io(_) => 451,
-    }
 }
 
 impl Session {

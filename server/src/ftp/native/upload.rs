@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::ascii::FromWire;
 use super::command::Type;
+use super::failure::Failure;
 use super::stream::{Stream, in_time};
-use super::transfer::Failure;
 use crate::dropbox::{Upload, UploadError};
 
 /// How much is written at once. While one piece is written the next one is read.

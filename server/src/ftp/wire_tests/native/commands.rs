@@ -1,7 +1,7 @@
 //! The conversation on the control connection.
 
 use super::super::{in_time, pattern};
-use super::{expect_a_working_session, place, place_with};
+use super::{expect_a_working_session, place, place_with, resident};
 
 #[tokio::test]
 async fn a_thousand_pipelined_commands_are_answered_in_order() {
@@ -66,11 +66,6 @@ async fn an_endless_line_costs_a_500_and_no_memory() {
     assert!(grown < PIECES as u64 * 8 * 1024 / 4, "{grown} bytes more");
     client.login("anonymous", "x").await;
     expect_a_working_session(&mut client).await;
-}
-
-fn resident() -> u64 {
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
-    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
 }
 
 #[tokio::test]

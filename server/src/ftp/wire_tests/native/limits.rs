@@ -1,12 +1,16 @@
 //! Limits that are our own engine's.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use fwdrill_protocol::estate::User;
 
+use tokio::net::TcpStream;
+
 use super::super::client::Client;
 use super::super::limits::serve;
-use super::{expect_a_working_session, place};
+use super::super::{in_time, until};
+use super::{expect_a_working_session, place, resident};
 use crate::ftp::site::SessionLimits;
 
 #[tokio::test]
@@ -76,4 +80,42 @@ async fn who_guesses_too_often_is_locked_out_and_those_without_password_are_not(
     client.login("anonymous", "x").await;
     let mut elsewhere = Client::connect_from([127, 99, 0, 3].into(), address).await;
     elsewhere.login("scan", "s3cret").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn ten_thousand_connections_that_come_and_go_leave_neither_files_nor_memory() {
+    let mut place = place();
+    // So that what the journal keeps is complete before anything is measured.
+    place.config.journal.without_drill = 100;
+    let (address, _) = serve(&place, SessionLimits::default()).await;
+    let open_files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
+    come_and_go(address, 1_000).await;
+    let files = open_files();
+    let before = resident();
+    come_and_go(address, 9_000).await;
+    until(|| open_files() <= files).await;
+    let grown = resident().saturating_sub(before);
+    assert!(grown < 4 << 20, "{grown} bytes more");
+    expect_a_working_session(&mut logged_in(address).await).await;
+}
+
+async fn logged_in(address: SocketAddr) -> Client {
+    let mut client = Client::connect(address).await;
+    client.login("anonymous", "x").await;
+    client
+}
+
+/// By FIN and by RST, before the greeting and after.
+async fn come_and_go(address: SocketAddr, count: usize) {
+    for n in 0..count {
+        let stream = in_time(TcpStream::connect(address)).await.unwrap();
+        if n % 2 == 0 {
+            in_time(stream.readable()).await.unwrap();
+        }
+        if n % 4 < 3 {
+            socket2::SockRef::from(&stream)
+                .set_linger(Some(Duration::ZERO))
+                .unwrap();
+        }
+    }
 }

@@ -26,3 +26,9 @@ async fn expect_a_working_session(client: &mut Client) {
     let (bytes, reply) = client.download(data, "RETR /signatures/small").await;
     assert_eq!((bytes.as_slice(), reply.code), (b"small".as_slice(), 226), "{reply:?}");
 }
+
+/// The memory of this process, in bytes.
+fn resident() -> u64 {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+}
