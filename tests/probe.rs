@@ -136,3 +136,20 @@ fn bytes_changed_on_the_servers_disk_are_seen() {
     // Both roads bring the same wrong bytes, so the path is not certain to be to blame.
     assert_ne!(report.findings[0].confidence, Confidence::Certain);
 }
+
+#[test]
+fn drills_one_after_the_other_at_several_addresses_of_a_server_do_not_disturb_each_other() {
+    let server = Server::start(&["server.bind=0.0.0.0", "ftp.passive_ports=25300-25399"]);
+    for address in ["127.0.0.1", "127.0.0.2", "127.0.0.1"] {
+        let mut command = fwdrill();
+        command.args(["probe", address, "--format=json", "--from=server", "--full-range"]);
+        let output = command.args(server.settings()).output().unwrap();
+        let report: Report = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(
+            (output.status.code(), ids(&report)),
+            (Some(0), vec![]),
+            "{address}: {report:#?}"
+        );
+        assert_eq!(report.passive_range.unwrap().open.to_string(), "25300-25399");
+    }
+}

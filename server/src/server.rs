@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,7 @@ use crate::{ftp, http, sentinel};
 /// An update server or update agent whose every port is bound.
 pub struct Server {
     announcement: Announcement,
+    address: IpAddr,
     bound: Vec<Bound>,
     shelf: Shelf,
     journal: Journal,
@@ -129,6 +130,7 @@ impl Server {
         }
         Ok(Server {
             announcement,
+            address: estate.server.bind,
             bound,
             shelf,
             journal,
@@ -186,8 +188,14 @@ impl Server {
             listening: self.announcement.addresses.clone(),
             passive_ports: self.announcement.passive_ports.clone(),
         });
-        let sweep =
-            (self.ftp.as_ref()).map(|ftp| Sweep::new(ftp.passive.clone(), self.journal.clone(), stopping.clone()));
+        let sweep = self.ftp.as_ref().map(|ftp| {
+            Sweep::new(
+                ftp.passive.clone(),
+                self.address,
+                self.journal.clone(),
+                stopping.clone(),
+            )
+        });
         let site = |flow| {
             Arc::new(http::Site {
                 flow,

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info};
 
-use crate::connection::{Accepted, close_gently};
+use crate::connection::{Accepted, canonical, close_gently};
 use crate::ftp::passive::PassivePool;
 use crate::http::{Problem, Representation};
 use crate::journal::Journal;
@@ -28,23 +28,31 @@ const LISTENS: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(crate) struct Sweep {
     pool: Arc<PassivePool>,
+    /// Where the server listens: drills may arrive at several of its addresses at once.
+    address: IpAddr,
     journal: Journal,
     stopping: CancellationToken,
     until: Mutex<Option<Instant>>,
 }
 
 impl Sweep {
-    pub(crate) fn new(pool: Arc<PassivePool>, journal: Journal, stopping: CancellationToken) -> Arc<Self> {
+    pub(crate) fn new(
+        pool: Arc<PassivePool>,
+        address: IpAddr,
+        journal: Journal,
+        stopping: CancellationToken,
+    ) -> Arc<Self> {
         Arc::new(Sweep {
             pool,
+            address,
             journal,
             stopping,
             until: Mutex::new(None),
         })
     }
 
-    /// Answers a request for a sweep that arrived at `address`: the ports listen there, as data connections would.
-    pub(crate) fn offer(self: &Arc<Self>, drill: Option<DrillId>, address: IpAddr) -> Result<Representation, Problem> {
+    /// Answers a request for a sweep.
+    pub(crate) fn offer(self: &Arc<Self>, drill: Option<DrillId>) -> Result<Representation, Problem> {
         if drill.is_none() {
             return Err(Problem(StatusCode::FORBIDDEN, "a sweep belongs to a drill"));
         }
@@ -52,7 +60,7 @@ impl Sweep {
         if planned.is_empty() {
             return Err(Problem(StatusCode::NOT_FOUND, "there is no passive range here"));
         }
-        let listening = self.pool.sweep(address);
+        let listening = self.pool.sweep(self.address);
         self.prolong();
         let offer = SweepOffer {
             busy: planned.without(&listening),
@@ -75,6 +83,7 @@ impl Sweep {
             tokio::select! {
                 (stream, local, peer) = self.pool.accept_swept() => {
                     let _ = stream.set_nodelay(true);
+                    let (local, peer) = (canonical(local), canonical(peer));
                     tokio::spawn(answer(self.journal.clone(), Accepted { stream, local, peer }));
                 }
                 () = sleep_until(until) => {}
@@ -140,33 +149,59 @@ mod tests {
     fn sweep_of(ports: &PortSet) -> (Arc<Sweep>, Arc<PassivePool>, Journal) {
         let pool = PassivePool::new(ports, &PortSet::default());
         let journal = Journal::in_memory(Default::default());
-        let sweep = Sweep::new(pool.clone(), journal.clone(), CancellationToken::new());
+        let sweep = Sweep::new(pool.clone(), HERE, journal.clone(), CancellationToken::new());
         (sweep, pool, journal)
     }
 
+    async fn ask(drill: DrillId, address: IpAddr, port: u16) -> Option<SweepAnswer> {
+        let mut stream = TcpStream::connect((address, port)).await.ok()?;
+        stream.write_all(drill.first_line().as_bytes()).await.ok()?;
+        let mut line = String::new();
+        stream.read_to_string(&mut line).await.ok()?;
+        let answer = SweepAnswer::parse(&line)?;
+        assert_eq!(answer.peer, stream.local_addr().unwrap());
+        Some(answer)
+    }
+
     #[tokio::test]
-    async fn every_port_proves_itself_to_the_drill_and_is_journalled() {
-        let ports = free_ports(5);
-        let (sweep, _, journal) = sweep_of(&ports);
+    async fn two_requests_have_every_port_prove_itself_to_the_drill() {
+        let ports = free_ports(12);
+        let (sweep, pool, journal) = sweep_of(&ports);
         let drill = DrillId::random();
-        assert!(sweep.offer(Some(drill), HERE).is_ok());
-        for port in ports.iter() {
-            let mut stream = TcpStream::connect((HERE, port)).await.unwrap();
-            stream.write_all(drill.first_line().as_bytes()).await.unwrap();
-            let mut line = String::new();
-            stream.read_to_string(&mut line).await.unwrap();
-            let answer = SweepAnswer::parse(&line).unwrap();
-            assert!(answer.is_proof(drill) && answer.port == port);
-            assert_eq!(answer.peer, stream.local_addr().unwrap());
+        let mut proved = PortSet::default();
+        for _ in 0..2 {
+            assert!(sweep.offer(Some(drill)).is_ok());
+            assert_eq!(pool.free_count(), 3, "a quarter stays with the sessions");
+            for port in ports.without(&proved).iter() {
+                if let Some(answer) = ask(drill, HERE, port).await {
+                    assert!(answer.is_proof(drill) && answer.port == port);
+                    proved = proved.iter().chain([port]).collect();
+                }
+            }
         }
-        assert_eq!(journal.of(drill).len(), 5);
+        assert_eq!(proved, ports);
+        assert_eq!(journal.of(drill).len(), 12);
+    }
+
+    #[tokio::test]
+    async fn drills_that_arrive_at_different_addresses_share_a_sweep() {
+        let ports = free_ports(2);
+        let pool = PassivePool::new(&ports, &PortSet::default());
+        let journal = Journal::in_memory(Default::default());
+        let sweep = Sweep::new(pool, Ipv4Addr::UNSPECIFIED.into(), journal, CancellationToken::new());
+        let drill = DrillId::random();
+        assert!(sweep.offer(Some(drill)).is_ok());
+        for address in [[127, 0, 0, 1], [127, 0, 0, 2]] {
+            let answer = ask(drill, address.into(), ports.first().unwrap()).await;
+            assert!(answer.is_some_and(|answer| answer.is_proof(drill)), "{address:?}");
+        }
     }
 
     #[tokio::test]
     async fn a_session_gets_a_port_while_all_of_them_are_swept() {
         let ports = free_ports(3);
         let (sweep, pool, _) = sweep_of(&ports);
-        assert!(sweep.offer(Some(DrillId::random()), HERE).is_ok());
+        assert!(sweep.offer(Some(DrillId::random())).is_ok());
         let leases: Vec<_> = (0..3).map(|_| pool.lend(HERE).unwrap()).collect();
         assert!(pool.lend(HERE).is_err(), "no port outside the range, ever");
         drop(leases);
@@ -176,7 +211,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_drill_there_is_no_sweep() {
         let (sweep, pool, _) = sweep_of(&free_ports(1));
-        assert!(sweep.offer(None, HERE).is_err());
+        assert!(sweep.offer(None).is_err());
         assert!(pool.lend(HERE).is_ok());
     }
 
@@ -184,7 +219,7 @@ mod tests {
     async fn the_range_is_free_again_when_the_sweep_ends() {
         let ports = free_ports(2);
         let (sweep, _, _) = sweep_of(&ports);
-        assert!(sweep.offer(Some(DrillId::random()), HERE).is_ok());
+        assert!(sweep.offer(Some(DrillId::random())).is_ok());
         let port = ports.first().unwrap();
         assert!(std::net::TcpListener::bind((HERE, port)).is_err());
         tokio::time::sleep(LISTENS + Duration::from_secs(1)).await;

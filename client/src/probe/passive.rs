@@ -33,19 +33,55 @@ pub(super) async fn observe(site: &Site<'_>, seen: &Observations) -> PassiveObse
     match offer(site, seen).await {
         Ok(offer) => {
             observed.planned = offer.listening.iter().chain(offer.busy.iter()).collect();
-            observed.busy = offer.busy;
             observed.swept = true;
+            let chosen = site.plan.range.choose(&observed.planned);
+            observed.ports = sweep(site, seen, &chosen, offer).await;
+            observed.busy = chosen.without(&tried(&observed.ports));
         }
-        Err(refusal) => observed.no_sweep = Some(refusal),
+        Err(refusal) => {
+            observed.no_sweep = Some(refusal);
+            observed.ports = dial(site, &site.plan.range.choose(&observed.planned), false).await;
+        }
     }
-    let chosen: PortSet = site.plan.range.choose(&observed.planned).without(&observed.busy);
-    let tries = chosen
-        .iter()
-        .map(|port| attempt(site, port, observed.swept))
-        .collect::<Vec<_>>();
-    observed.ports = stream::iter(tries).buffer_unordered(AT_ONCE).collect().await;
     observed.ports.sort_by_key(|tried| tried.port);
     observed
+}
+
+/// Dials what listens; then, on a second offer, what the server kept for its sessions during the first, and once more
+/// every hole beside ports that answered: a limit on connections or a lost packet makes holes that are none.
+async fn sweep(site: &Site<'_>, seen: &Observations, chosen: &PortSet, first: SweepOffer) -> Vec<PassivePort> {
+    let mut found = dial(site, &both(chosen, &first.listening), true).await;
+    let (open, holes): (Vec<PassivePort>, Vec<PassivePort>) = found.drain(..).partition(|tried| tried.attempt.stood());
+    // Where nothing came through, a few ports more say nothing new.
+    let again = if open.is_empty() {
+        PortSet::default()
+    } else {
+        chosen.without(&tried(&open))
+    };
+    found.extend(open);
+    let mut second = Vec::new();
+    if !again.is_empty()
+        && let Ok(offer) = offer(site, seen).await
+    {
+        second = dial(site, &both(&again, &offer.listening), true).await;
+    }
+    let redone = tried(&second);
+    found.extend(holes.into_iter().filter(|hole| !redone.contains(hole.port)));
+    found.extend(second);
+    found
+}
+
+async fn dial(site: &Site<'_>, ports: &PortSet, swept: bool) -> Vec<PassivePort> {
+    let tries = ports.iter().map(|port| attempt(site, port, swept)).collect::<Vec<_>>();
+    stream::iter(tries).buffer_unordered(AT_ONCE).collect().await
+}
+
+fn tried(ports: &[PassivePort]) -> PortSet {
+    ports.iter().map(|tried| tried.port).collect()
+}
+
+fn both(a: &PortSet, b: &PortSet) -> PortSet {
+    a.iter().filter(|port| b.contains(*port)).collect()
 }
 
 async fn offer(site: &Site<'_>, seen: &Observations) -> Result<SweepOffer, String> {

@@ -103,7 +103,7 @@ impl Site {
             put(&mut response, ALLOW, "GET, HEAD");
             return response;
         }
-        match self.find(path, request.headers(), drill, ends).await {
+        match self.find(path, request.headers(), drill).await {
             Ok(found) => found.respond(method, request.headers(), |bytes| {
                 self.transfer(drill?, ends, path.to_owned(), bytes)
             }),
@@ -117,13 +117,7 @@ impl Site {
         }
     }
 
-    async fn find(
-        &self,
-        path: &str,
-        headers: &HeaderMap,
-        drill: Option<DrillId>,
-        ends: Ends,
-    ) -> Result<Representation, Problem> {
+    async fn find(&self, path: &str, headers: &HeaderMap, drill: Option<DrillId>) -> Result<Representation, Problem> {
         match path {
             "/healthz" => Ok(Representation::new(
                 Content::Memory("ok\n".into()),
@@ -132,7 +126,7 @@ impl Site {
             )),
             EVIDENCE_PATH => evidence::of(drill, &self.journal, &self.state),
             SWEEP_PATH => match &self.sweep {
-                Some(sweep) => sweep.offer(drill, ends.local.ip()),
+                Some(sweep) => sweep.offer(drill),
                 None => Err(Problem(StatusCode::NOT_FOUND, "there is no FTP here")),
             },
             _ if self.flow == Flow::Version => version::find(&self.shelf, path).await,
