@@ -9,6 +9,7 @@ use tracing::info;
 
 use super::reply::Reply;
 use super::session::{Next, Session};
+use crate::ftp::path::VirtualPath;
 use crate::ftp::site::Site;
 use crate::ftp::tree::Tree;
 
@@ -94,7 +95,8 @@ impl Session {
             Some(name) => match self.site.admit(&name, password, &self.witness).await {
                 None => Reply::new(530, "Wrong name or password"),
                 Some((visitor, tree)) => {
-                    self.reset();
+                    // All else stays as it was set (RFC 959 section 4.1.1).
+                    self.settings.directory = VirtualPath::root();
                     self.login.guest = Some(Arc::new(tree));
                     Reply::new(230, format!("Welcome, {visitor}"))
                 }

@@ -117,12 +117,16 @@ impl Session {
     /// Listens on a port of the pool and tells it to the client. What there was before is closed first.
     async fn listen(&mut self, told: impl FnOnce(u16) -> ftp_reply::Reply) -> io::Result<()> {
         self.passive = Passive::None;
-        let Ok(lease) = self.site.lend(&self.witness) else {
+        let until = Instant::now() + self.site.limits.data_connect;
+        let listening = (self.site.lend(&self.witness).ok()).and_then(|lease| {
+            let port = lease.address().port();
+            Some((Passive::listen(lease, until).ok()?, told(port)))
+        });
+        let Some((passive, reply)) = listening else {
             let reply = Reply::new(425, "No passive port is free, try again later");
             return self.control.reply(&reply).await;
         };
-        let reply = told(lease.address().port());
-        self.passive = Passive::listen(lease, Instant::now() + self.site.limits.data_connect)?;
+        self.passive = passive;
         self.control.reply(&Reply::from(&reply)).await?;
         self.witness.passive_reply(&reply);
         Ok(())

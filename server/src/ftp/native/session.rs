@@ -28,7 +28,7 @@ pub(super) struct Session {
     pub(super) passive: Passive,
     pub(super) login: Login,
     pub(super) settings: Settings,
-    stopping: CancellationToken,
+    pub(super) stopping: CancellationToken,
     /// When the session ends if nobody has logged in.
     login_until: Instant,
 }

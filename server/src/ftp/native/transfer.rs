@@ -69,8 +69,7 @@ impl Session {
         };
         let (outcome, aborted) = beside(control, work, &stop, &note.moved, is_upload).await?;
         let outcome = match outcome {
-            Ok(Some(_)) if self.control.client_is_gone() => Err(Failure::Aborted),
-            Ok(Some(upload)) => finish(upload).await,
+            Ok(Some(upload)) => finish(upload, &self.control).await,
             Ok(None) => Ok(()),
             Err(failure) => Err(failure),
         };
@@ -86,7 +85,8 @@ impl Session {
     async fn data_connection(&mut self) -> io::Result<Option<Data>> {
         let (control, passive, witness) = (&mut self.control, &mut self.passive, &*self.witness);
         if matches!(passive, Passive::Listening(_)) {
-            let stop = CancellationToken::new();
+            // A server that stops waits for transfers, but not for one that has not begun.
+            let stop = self.stopping.child_token();
             let settled = stop.run_until_cancelled(passive.settle(witness));
             let (settled, aborted) = beside(control, settled, &stop, &AtomicU64::new(0), true).await?;
             if settled.is_none() {
@@ -223,10 +223,16 @@ fn final_reply(outcome: &Result<(), Failure>) -> Reply {
     }
 }
 
-async fn finish(upload: Upload) -> Result<(), Failure> {
-    let finished = tokio::task::spawn_blocking(move || upload.finish()).await;
+/// Puts a file in its place, unless its client is gone: then nobody knows whether it is whole.
+async fn finish(upload: Upload, control: &Control) -> Result<(), Failure> {
+    let whole = !control.client_is_gone();
+    let finish = move || if whole { upload.finish().map(Some) } else { Ok(None) };
+    let finished = tokio::task::spawn_blocking(finish).await;
     let finished = finished.map_err(|error| Failure::Local(io::Error::other(error)))?;
-    finished.map(|_| ()).map_err(Failure::Upload)
+    match finished.map_err(Failure::Upload)? {
+        Some(_length) => Ok(()),
+        None => Err(Failure::Aborted),
+    }
 }
 
 /// An upload that was begun and cannot go on leaves a file to be removed.

@@ -31,8 +31,11 @@ pub(super) async fn receive(
 ) -> Result<Upload, Failure> {
     let mut ascii = (form == Type::Ascii).then(FromWire::default);
     let mut writing = Writing::Idle(Box::new(upload));
+    let mut spare = Vec::new();
     let outcome = loop {
-        let mut piece = Vec::with_capacity(PIECE);
+        let mut piece = std::mem::take(&mut spare);
+        piece.clear();
+        piece.reserve(PIECE);
         let filled = stop
             .run_until_cancelled(fill(stream, &mut piece, stall, received))
             .await;
@@ -46,16 +49,15 @@ pub(super) async fn receive(
         if ended {
             piece.extend(ascii.take().map_or(b"".as_slice(), FromWire::end));
         }
-        writing = match writing.upload().await {
-            Ok(upload) => Writing::start(upload, piece),
-            Err(failure) => return Err(failure),
-        };
+        let upload;
+        (upload, spare) = writing.done().await?;
+        writing = Writing::start(upload, piece);
         if ended {
             break Ok(());
         }
     };
     // Waited for in any case, so that what is to be removed has been removed.
-    let upload = writing.upload().await;
+    let upload = writing.done().await.map(|(upload, _)| upload);
     if outcome.is_ok() {
         // close_notify in answer to the client's.
         let _ = in_time(stall, stream.shutdown()).await;
@@ -90,8 +92,11 @@ async fn fill(
 /// The upload, here or on the thread that writes to it.
 enum Writing {
     Idle(Box<Upload>),
-    Busy(JoinHandle<Result<Box<Upload>, UploadError>>),
+    Busy(JoinHandle<Result<Written, UploadError>>),
 }
+
+/// The upload, and the piece that was written.
+type Written = (Box<Upload>, Vec<u8>);
 
 impl Writing {
     fn start(mut upload: Box<Upload>, piece: Vec<u8>) -> Self {
@@ -100,13 +105,14 @@ impl Writing {
         }
         Writing::Busy(tokio::task::spawn_blocking(move || {
             upload.write(&piece)?;
-            Ok(upload)
+            Ok((upload, piece))
         }))
     }
 
-    async fn upload(self) -> Result<Box<Upload>, Failure> {
+    /// Waits for the thread. The piece makes room for another one.
+    async fn done(self) -> Result<Written, Failure> {
         match self {
-            Writing::Idle(upload) => Ok(upload),
+            Writing::Idle(upload) => Ok((upload, Vec::new())),
             Writing::Busy(writing) => {
                 let written = writing.await.map_err(|error| Failure::Local(io::Error::other(error)))?;
                 written.map_err(Failure::Upload)
