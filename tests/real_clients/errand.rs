@@ -15,6 +15,9 @@ use crate::support::{Server, required};
 /// The size of the main database of a set published with `--size 64MiB`.
 pub(crate) const MAIN_SIZE: u64 = 64 << 20;
 
+/// No program takes longer for its errand, or it is killed.
+const LONGEST: Duration = Duration::from_secs(25);
+
 /// How the client is to ask for its data connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -100,9 +103,25 @@ impl<'a> Errand<'a> {
             .spawn()
             .unwrap();
         child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let status = crate::support::exit_within(&mut child, Duration::from_secs(30));
+        let begun = Instant::now();
+        let status = loop {
+            match child.try_wait().unwrap() {
+                Some(status) => break status,
+                None if begun.elapsed() > LONGEST => {
+                    child.kill().unwrap();
+                    break child.wait().unwrap();
+                }
+                None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        };
         let trace = String::from_utf8_lossy(&std::fs::read(&said).unwrap()).into_owned();
-        assert!(status.success(), "{} {:?}: {status}\n{trace}", self.client, self.mode);
+        let (client, mode, took) = (self.client, self.mode, begun.elapsed());
+        let log = || self.server.log();
+        assert!(
+            status.success(),
+            "{client} {mode:?}: {status} after {took:?}\n{trace}\n{}",
+            log()
+        );
         trace
     }
 

@@ -25,9 +25,11 @@ impl Session {
         session
     }
 
+    /// Logged in, and in binary mode.
     pub(crate) fn anonymous(server: SocketAddr) -> Session {
         let mut session = Session::connect(server);
         assert_eq!(session.login("anonymous", "x").code, 230);
+        assert_eq!(session.say("TYPE I").code, 200);
         session
     }
 
