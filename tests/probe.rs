@@ -28,11 +28,15 @@ fn ids(report: &Report) -> Vec<&'static str> {
 
 #[test]
 fn a_healthy_server_passes_and_both_ends_are_joined() {
-    let server = Server::start(&["ftp.passive_ports=25000-25099"]);
-    let (code, report) = probe(&server, &["--full-range"]);
-    assert_eq!((code, ids(&report)), (Some(0), vec![]));
-    assert!(report.both_ends);
-    assert_eq!(report.passive_range.unwrap().open.to_string(), "25000-25099");
+    for engine in ["native", "libunftp"] {
+        let server = Server::start_with(&["ftp.passive_ports=25000-25099"], |command| {
+            command.args(["--ftp-engine", engine]);
+        });
+        let (code, report) = probe(&server, &["--full-range"]);
+        assert_eq!((code, ids(&report)), (Some(0), vec![]), "{engine}");
+        assert!(report.both_ends);
+        assert_eq!(report.passive_range.unwrap().open.to_string(), "25000-25099");
+    }
 }
 
 #[test]

@@ -96,8 +96,15 @@ fn both_modes_end_in_the_same_files_and_upload_whole_ones() {
 
 #[test]
 fn each_passive_mode_alone_is_enough() {
-    let server = Server::start(&[]);
-    for passive in ["epsv", "pasv"] {
+    for (engine, passive) in [
+        ("native", "epsv"),
+        ("native", "pasv"),
+        ("libunftp", "epsv"),
+        ("libunftp", "pasv"),
+    ] {
+        let server = Server::start_with(&[], |command| {
+            command.args(["--ftp-engine", engine]);
+        });
         let client = tempfile::tempdir().unwrap();
         let output = sync(&server, client.path())
             .args(["--passive", passive])

@@ -76,7 +76,7 @@ impl Flow {
             Flow::FtpPassive => "FTP passive data",
             Flow::Version => "version service",
             Flow::Http => "HTTP download",
-            Flow::Agent => "agent (tasks)",
+            Flow::Agent => "task agent",
             Flow::Events => "client events",
             Flow::System => "system mode",
             Flow::SelfEvents => "self-events",

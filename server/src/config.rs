@@ -42,9 +42,9 @@ pub enum Role {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum FtpEngine {
     /// libunftp: a server that nobody here wrote, the control group.
-    #[default]
     Libunftp,
     /// Our own.
+    #[default]
     Native,
 }
 

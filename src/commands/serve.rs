@@ -31,7 +31,7 @@ pub(crate) struct ServeArgs {
     #[arg(long)]
     announce: bool,
     /// Who speaks FTP
-    #[arg(long, value_enum, default_value_t = EngineArg::Libunftp, env = "FWDRILL_FTP_ENGINE", value_name = "ENGINE")]
+    #[arg(long, value_enum, default_value_t = EngineArg::Native, env = "FWDRILL_FTP_ENGINE", value_name = "ENGINE")]
     ftp_engine: EngineArg,
     /// Whether there is FTP at all (needs mode = "http" when off)
     #[arg(long, value_enum, value_name = "SWITCH")]

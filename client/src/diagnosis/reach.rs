@@ -84,7 +84,7 @@ fn not_listening(facts: &Facts, flows: &[Flow]) -> Finding {
         severity: Severity::Error,
         confidence: Confidence::Certain,
         flow: flows[0],
-        summary: format!("the server does not listen on TCP {ports} ({})", titles(flows)),
+        summary: format!("the server does not listen on TCP {}", named(facts, flows)),
         place: Place::Server,
         evidence: vec![
             refusals(facts, flows),
@@ -151,11 +151,16 @@ fn refused_by_someone(facts: &Facts, flows: &[Flow]) -> Finding {
         confidence,
         flow: flows[0],
         summary: if id == FindingId::PortRejected {
-            format!("TCP {ports} ({}) is rejected on the way to the server", titles(flows))
+            format!(
+                "TCP {} {} rejected on the way to the server",
+                named(facts, flows),
+                is(flows)
+            )
         } else {
             format!(
-                "TCP {ports} ({}) is refused: nothing seems to listen there",
-                titles(flows)
+                "TCP {} {} refused: nothing seems to listen there",
+                named(facts, flows),
+                is(flows)
             )
         },
         place,
@@ -216,7 +221,7 @@ fn unreachable_by_icmp(facts: &Facts, flows: &[Flow]) -> Finding {
     };
     let (summary, remedy) = match id {
         FindingId::PortRejected => (
-            format!("TCP {ports} ({}) is rejected by {who}", titles(flows)),
+            format!("TCP {} {} rejected by {who}", named(facts, flows), is(flows)),
             format!(
                 "on {who}, accept tcp dport {{ {} }} to the server in place of the rule that rejects it",
                 facts.ports(flows)
@@ -228,8 +233,9 @@ fn unreachable_by_icmp(facts: &Facts, flows: &[Flow]) -> Finding {
         ),
         _ => (
             format!(
-                "TCP {ports} ({}) is unreachable: {who} cannot deliver it",
-                titles(flows)
+                "TCP {} {} unreachable: {who} cannot deliver it",
+                named(facts, flows),
+                is(flows)
             ),
             format!("on {who}, look where TCP {ports} is forwarded or routed to: that host does not answer"),
         ),
@@ -305,7 +311,7 @@ fn dropped(facts: &Facts, flows: &[Flow]) -> Finding {
         severity: Severity::Error,
         confidence,
         flow: flows[0],
-        summary: format!("TCP {ports} ({}) is dropped without an answer", titles(flows)),
+        summary: format!("TCP {} {} dropped without an answer", named(facts, flows), is(flows)),
         place: Place::Unknown,
         evidence,
         remedy: format!(
@@ -329,6 +335,16 @@ fn refusals(facts: &Facts, flows: &[Flow]) -> String {
     list(times)
 }
 
-fn titles(flows: &[Flow]) -> String {
-    list(flows.iter().map(|flow| flow.title()))
+/// "2225 (client events) and 3333 (version service)", ascending.
+fn named(facts: &Facts, flows: &[Flow]) -> String {
+    let mut named: Vec<(u16, &str)> = flows
+        .iter()
+        .filter_map(|flow| Some((facts.attempt(*flow)?.to.port(), flow.title())))
+        .collect();
+    named.sort_unstable();
+    list(named.iter().map(|(port, title)| format!("{port} ({title})")))
+}
+
+fn is(flows: &[Flow]) -> &'static str {
+    if flows.len() == 1 { "is" } else { "are" }
 }

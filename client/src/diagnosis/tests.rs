@@ -141,7 +141,13 @@ fn silent_ports_are_one_finding_that_names_them_all() {
     let report = report_of(&seen);
     assert_eq!(ids(&report), [FindingId::PortDropped]);
     let finding = &report.findings[0];
-    assert!(finding.summary.contains("2225 and 3333"), "{}", finding.summary);
+    assert!(
+        finding
+            .summary
+            .contains("2225 (client events) and 3333 (version service) are dropped"),
+        "{}",
+        finding.summary
+    );
     assert_eq!(finding.confidence, Confidence::Likely);
     assert!(finding.alternatives.contains(&FindingId::ReturnPathBroken));
 }
