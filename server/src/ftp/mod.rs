@@ -110,7 +110,8 @@ impl Service {
         let session = async {
             let Some(_seat) = self.seats.take(peer.ip()) else {
                 debug!("no more sessions");
-                return refuse(stream).await;
+                // Boxed: a session that is not refused shall not carry the buffer of one that is.
+                return Box::pin(refuse(stream)).await;
             };
             keep_alive(&stream);
             debug!("session begins");

@@ -138,7 +138,8 @@ impl Control {
             // close_notify. A client that is gone needs none.
             let _ = in_time(self.patience, stream.shutdown()).await;
         }
-        close_gently(&mut stream.into_tcp()).await;
+        // Boxed: its buffer is no part of a session that goes on.
+        Box::pin(close_gently(&mut stream.into_tcp())).await;
     }
 
     fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -28,20 +28,14 @@ for_every_engine!(
 
 /// The FTP service alone.
 pub(super) async fn serve(place: &Place, limits: SessionLimits) -> (SocketAddr, Journal) {
-    let (estate, journal) = (&place.config.estate, Journal::in_memory(place.config.journal));
-    let shelf = Shelf::new(place.depot.path());
-    let mut site = Site::open(estate, place.state.path(), shelf, journal.clone())
-        .await
-        .unwrap();
-    site.limits = limits;
-    let site = Arc::new(site);
-    let engine: Box<dyn Engine> = match place.config.engine {
-        FtpEngine::Libunftp => Box::new(Libunftp::new(site.clone())),
-        FtpEngine::Native => Box::new(Native::new(site.clone())),
-    };
-    let stopping = CancellationToken::new();
-    let (service, connections) = (Service::new(site, engine, stopping.clone()), Connections::new(stopping));
-    let listener = listen((estate.server.bind, 0).into()).unwrap().swap_remove(0);
+    let service = service(place, limits).await;
+    let (journal, connections) = (
+        service.site().journal.clone(),
+        Connections::new(CancellationToken::new()),
+    );
+    let listener = listen((place.config.estate.server.bind, 0).into())
+        .unwrap()
+        .swap_remove(0);
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
         let live = |accepted| {
@@ -51,6 +45,19 @@ pub(super) async fn serve(place: &Place, limits: SessionLimits) -> (SocketAddr, 
         connections.serve(listener, live).await;
     });
     (address, journal)
+}
+
+pub(super) async fn service(place: &Place, limits: SessionLimits) -> Arc<Service> {
+    let (estate, journal) = (&place.config.estate, Journal::in_memory(place.config.journal));
+    let shelf = Shelf::new(place.depot.path());
+    let mut site = Site::open(estate, place.state.path(), shelf, journal).await.unwrap();
+    site.limits = limits;
+    let site = Arc::new(site);
+    let engine: Box<dyn Engine> = match place.config.engine {
+        FtpEngine::Libunftp => Box::new(Libunftp::new(site.clone())),
+        FtpEngine::Native => Box::new(Native::new(site.clone())),
+    };
+    Service::new(site, engine, CancellationToken::new())
 }
 
 async fn one_session_too_many_is_told_so_and_a_seat_is_free_when_one_ends(engine: FtpEngine) {

@@ -1,17 +1,23 @@
 //! Limits that are our own engine's.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use fwdrill_protocol::estate::User;
 
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 
 use super::super::client::Client;
-use super::super::limits::serve;
+use super::super::limits::{serve, service};
 use super::super::{in_time, until};
 use super::{expect_a_working_session, place, resident};
+use crate::connection::Accepted;
+use crate::ftp::native::Native;
 use crate::ftp::site::SessionLimits;
+use crate::ftp::witness::Witness;
+use crate::ftp::{ControlConnection, Engine};
 
 #[tokio::test]
 async fn one_address_does_not_get_all_the_seats() {
@@ -118,4 +124,33 @@ async fn come_and_go(address: SocketAddr, count: usize) {
                 .unwrap();
         }
     }
+}
+
+/// A task holds its future as it is at its largest, so whatever is not needed while a session waits must be in a box.
+#[tokio::test]
+async fn a_session_that_waits_is_small() {
+    let place = place();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let (stream, peer) = listener.accept().await.unwrap();
+    let service = service(&place, SessionLimits::default()).await;
+    let connection = ControlConnection {
+        stream,
+        local: peer,
+        peer,
+        stopping: CancellationToken::new(),
+        witness: Arc::new(Witness::new(service.site().journal.clone(), peer, peer)),
+    };
+    let size = size_of_val(&*Native::new(service.site().clone()).live(connection));
+    assert!(size <= 2048, "{size}");
+    let (stream, _) = (
+        TcpStream::connect(listener.local_addr().unwrap()).await.unwrap(),
+        listener.accept().await,
+    );
+    let size = size_of_val(&service.live(Accepted {
+        stream,
+        local: peer,
+        peer,
+    }));
+    assert!(size <= 2048, "{size}");
 }
