@@ -5,7 +5,7 @@
 //! and the port of the 227 can be dialled at the control connection's address.
 
 use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity};
-use fwdrill_protocol::flow::Flow;
+use fwdrill_protocol::flow::{Expected, Flow};
 use fwdrill_protocol::report::Outcome;
 
 use super::Diagnosis;
@@ -13,6 +13,9 @@ use super::facts::{Facts, is_private};
 use crate::observation::{Attempt, PassiveCommand};
 
 pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
+    if facts.expected(Flow::FtpPassive) != Expected::Open {
+        return Vec::new();
+    }
     let Some(pasv) = facts.passive(PassiveCommand::Pasv) else {
         return Vec::new();
     };

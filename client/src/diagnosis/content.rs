@@ -1,7 +1,7 @@
 //! What arrives is not what was published: `content-altered`.
 
 use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity};
-use fwdrill_protocol::flow::Flow;
+use fwdrill_protocol::flow::{Expected, Flow};
 
 use super::facts::Facts;
 use super::{Diagnosis, list};
@@ -9,8 +9,10 @@ use crate::observation::Transfer;
 
 pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
     let transfers = transfers(facts);
-    let altered: Vec<&(Flow, &str, &Transfer)> =
-        transfers.iter().filter(|(_, _, transfer)| transfer.altered()).collect();
+    let altered: Vec<&(Flow, &str, &Transfer)> = transfers
+        .iter()
+        .filter(|(flow, _, transfer)| transfer.altered() && facts.expected(*flow) == Expected::Open)
+        .collect();
     let Some((flow, _, _)) = altered.first() else {
         return Vec::new();
     };

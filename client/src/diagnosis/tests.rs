@@ -326,15 +326,32 @@ fn a_forbidden_port_that_answers_is_exposed() {
 
 #[test]
 fn bytes_that_differ_on_one_road_only_were_altered_on_the_way() {
+    let other = Sha256::from_bytes([2; 32]);
     let mut seen = healthy();
-    seen.http.as_mut().unwrap().transfers[0].sha256 = Sha256::from_bytes([2; 32]);
+    for talk in &mut seen.ftp.as_mut().unwrap().passive {
+        talk.transfer.as_mut().unwrap().sha256 = other;
+    }
     let report = report_of(&seen);
     assert_eq!(ids(&report), [FindingId::ContentAltered]);
     assert_eq!(report.findings[0].confidence, Confidence::Certain);
-    for talk in &mut seen.ftp.as_mut().unwrap().passive {
-        talk.transfer.as_mut().unwrap().sha256 = Sha256::from_bytes([2; 32]);
-    }
+    seen.http.as_mut().unwrap().transfers[0].sha256 = other;
     assert_ne!(report_of(&seen).findings[0].confidence, Confidence::Certain);
+}
+
+#[test]
+fn trouble_on_a_road_that_nobody_minds_is_no_finding() {
+    // Clients download over FTP here; the HTTP port may be what it likes.
+    let mut seen = healthy();
+    seen.http.as_mut().unwrap().transfers[0].sha256 = Sha256::from_bytes([2; 32]);
+    assert_eq!(ids(&report_of(&seen)), []);
+    let mut over_http = Estate::default();
+    over_http.mode = fwdrill_protocol::estate::Mode::Http;
+    assert_eq!(ids(&diagnose(&over_http, &seen)), [FindingId::ContentAltered]);
+    assert_eq!(
+        ids(&diagnose(&over_http, &advertising([10, 20, 0, 10], Outcome::Timeout))),
+        []
+    );
+    assert_eq!(ids(&diagnose(&over_http, &blocked_range())), []);
 }
 
 #[test]
