@@ -127,9 +127,9 @@ impl Session {
             return self.control.reply(&reply).await;
         };
         self.passive = passive;
-        self.control.reply(&Reply::from(&reply)).await?;
+        // Noted first: a client that has read it may ask for the evidence at once.
         self.witness.passive_reply(&reply);
-        Ok(())
+        self.control.reply(&Reply::from(&reply)).await
     }
 }
 
