@@ -8,6 +8,7 @@ mod content;
 mod exposure;
 mod facts;
 mod flows;
+mod name;
 mod passive_range;
 mod reach;
 mod wrong_service;
@@ -32,8 +33,8 @@ type Rule = fn(&Facts) -> Vec<Diagnosis>;
 
 /// Every rule. Their order decides between findings that are equally bad and equally sure.
 const RULES: &[Rule] = &[
-    reach::name,
-    reach::ports,
+    name::check,
+    reach::check,
     wrong_service::check,
     advertised_address::check,
     passive_range::check,

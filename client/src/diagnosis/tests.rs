@@ -344,8 +344,10 @@ fn trouble_on_a_road_that_nobody_minds_is_no_finding() {
     let mut seen = healthy();
     seen.http.as_mut().unwrap().transfers[0].sha256 = Sha256::from_bytes([2; 32]);
     assert_eq!(ids(&report_of(&seen)), []);
-    let mut over_http = Estate::default();
-    over_http.mode = fwdrill_protocol::estate::Mode::Http;
+    let over_http = Estate {
+        mode: fwdrill_protocol::estate::Mode::Http,
+        ..Estate::default()
+    };
     assert_eq!(ids(&diagnose(&over_http, &seen)), [FindingId::ContentAltered]);
     assert_eq!(
         ids(&diagnose(&over_http, &advertising([10, 20, 0, 10], Outcome::Timeout))),
