@@ -184,3 +184,19 @@ async fn in_a_thousand_passive_replies_every_port_is_of_the_range_and_one_is_hel
     let open = |port: &u16| std::net::TcpStream::connect(SocketAddr::new(server.address().ip(), *port)).is_ok();
     assert_eq!(ports.iter().filter(|port| open(port)).count(), 1);
 }
+
+#[tokio::test]
+async fn a_server_that_stops_does_not_wait_for_a_data_connection() {
+    let mut place = place();
+    place.config.grace = Duration::from_secs(3600);
+    let server = place.start().await;
+    let mut client = server.anonymous().await;
+    client.expect(229, "EPSV").await;
+    // That STAT is answered shows that RETR is waiting.
+    client.send("RETR /signatures/small").await;
+    client.expect(211, "STAT").await;
+    assert_eq!(server.stop().await, 0);
+    assert_eq!(client.reply().await.code, 426);
+    assert_eq!(client.reply().await.code, 421);
+    assert_eq!(client.reply_or_end().await, None);
+}

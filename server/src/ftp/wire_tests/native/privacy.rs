@@ -13,6 +13,7 @@ use super::super::limits::serve;
 use super::super::tls::trusting;
 use super::super::{Place, in_time, pattern};
 use super::{expect_a_working_session, place};
+use crate::config::FtpEngine;
 use crate::ftp::site::SessionLimits;
 
 fn secure_place(tls: Tls) -> Place {
@@ -141,5 +142,41 @@ async fn a_handshake_that_never_comes_has_a_limit() {
     client.expect(150, "RETR /signatures/small").await;
     data.send(b"this is no handshake").await;
     assert_eq!(client.reply().await.code, 425);
+    expect_a_working_session(&mut client).await;
+}
+
+#[tokio::test]
+async fn abort_while_the_data_connection_shakes_hands() {
+    let place = secure_place(Tls::Optional);
+    let server = place.start().await;
+    let mut client = server.connect().await;
+    client.secure(trust(&place)).await;
+    client.login("anonymous", "x").await;
+    for command in ["RETR /signatures/small", "STOR /upload/pc/x"] {
+        let _silent = client.passive().await;
+        client.expect(150, command).await;
+        client.expect(426, "ABOR").await;
+        assert_eq!(client.reply().await.code, 226);
+    }
+    assert_eq!(place.unfinished(), 0);
+    expect_a_working_session(&mut client).await;
+}
+
+#[tokio::test]
+async fn a_private_download_that_stalls_ends_with_a_final_reply() {
+    let mut place = Place::with(FtpEngine::Native, &[("signatures/large", &pattern(12 << 20))]);
+    place.estate().ftp.tls = Tls::Optional;
+    let limits = SessionLimits {
+        stall: Duration::from_millis(300),
+        ..SessionLimits::default()
+    };
+    let (address, _) = serve(&place, limits).await;
+    let mut client = Client::connect(address).await;
+    client.secure(trust(&place)).await;
+    client.login("anonymous", "x").await;
+    let data = client.passive().await;
+    client.expect(150, "RETR /signatures/large").await;
+    let _nobody_reads = client.wrap(data.stream).await;
+    assert_eq!(client.reply().await.code, 426);
     expect_a_working_session(&mut client).await;
 }
