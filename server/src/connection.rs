@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -165,6 +165,16 @@ pub fn canonical(address: SocketAddr) -> SocketAddr {
         // Keeps flow label and scope of a genuine IPv6 address.
         ip if ip == address.ip() => address,
         ip => SocketAddr::new(ip, address.port()),
+    }
+}
+
+/// Whether the other end has closed its side or reset the connection, as the kernel knows at this moment; nothing is read.
+/// A client that is killed in the middle of an upload closes its data connection as if it were done: its control
+/// connection tells.
+pub(crate) fn is_hung_up(socket: SockRef<'_>) -> bool {
+    match socket.peek(&mut [std::mem::MaybeUninit::uninit()]) {
+        Ok(length) => length == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
     }
 }
 

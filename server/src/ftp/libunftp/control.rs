@@ -5,6 +5,8 @@ use std::net::{Shutdown, TcpStream};
 
 use socket2::SockRef;
 
+use crate::connection::is_hung_up;
+
 #[derive(Debug)]
 pub(super) struct Control {
     /// Shares libunftp's socket, which is non-blocking.
@@ -24,12 +26,8 @@ impl Control {
         let _ = self.socket.shutdown(Shutdown::Both);
     }
 
-    /// Whether the client has closed its side or reset it. A client that is killed in the middle of an upload closes
-    /// its data connection as if it were done; this is how to tell.
+    /// Whether the client has closed its side or reset it.
     pub(super) fn client_is_gone(&self) -> bool {
-        match self.socket.peek(&mut [0]) {
-            Ok(length) => length == 0,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
-        }
+        is_hung_up(SockRef::from(&self.socket))
     }
 }

@@ -17,7 +17,7 @@ use super::codec::{Line, Lines};
 use super::command::loggable;
 use super::reply::Reply;
 use super::stream::{Stream, in_time};
-use crate::connection::close_gently;
+use crate::connection::{close_gently, is_hung_up};
 
 /// How much is read at once.
 const PIECE: usize = 2048;
@@ -100,15 +100,11 @@ impl Control {
         .await
     }
 
-    /// Whether the client has closed its side or reset it, as the kernel knows at this moment. A client that is killed in the
-    /// middle of an upload closes its data connection as if it were done; this is how to tell.
+    /// Whether the client has closed its side or reset it.
     pub(super) fn client_is_gone(&self) -> bool {
-        let Some(stream) = self.stream.as_ref().filter(|_| !self.ended) else {
-            return true;
-        };
-        match SockRef::from(stream.tcp()).peek(&mut [std::mem::MaybeUninit::uninit()]) {
-            Ok(length) => length == 0,
-            Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+        match self.stream.as_ref().filter(|_| !self.ended) {
+            Some(stream) => is_hung_up(SockRef::from(stream.tcp())),
+            None => true,
         }
     }
 
