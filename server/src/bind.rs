@@ -127,11 +127,7 @@ impl std::error::Error for BindErrors {}
 
 fn advice(estate: &Estate, flow: Flow, address: SocketAddr, error: &io::Error) -> Option<String> {
     let port = address.port();
-    let key = match flow {
-        Flow::FtpControl => "ftp.port".to_owned(),
-        Flow::FtpPassive => "ftp.passive_ports".to_owned(),
-        _ => format!("ports.{}", flow.key()),
-    };
+    let key = Estate::port_key(flow);
     let twin = estate
         .flows()
         .find(|other| *other != flow && port != 0 && estate.port(*other) == Some(port));

@@ -203,9 +203,9 @@ fn contradictions(estate: &Estate) -> Vec<Mistake> {
     for (at, (flow, port)) in flows.iter().enumerate() {
         if let Some((first, _)) = flows[..at].iter().find(|(_, taken)| taken == port) {
             mistakes.push(merged(
-                port_key(*flow),
+                &Estate::port_key(*flow),
                 port.to_string(),
-                format!("expected a port of its own, but {} has it", port_key(*first)),
+                format!("expected a port of its own, but {} has it", Estate::port_key(*first)),
             ));
         }
     }
@@ -224,20 +224,6 @@ fn contradictions(estate: &Estate) -> Vec<Mistake> {
         ));
     }
     mistakes
-}
-
-fn port_key(flow: Flow) -> &'static str {
-    match flow {
-        Flow::FtpControl => "ftp.port",
-        Flow::FtpPassive => "ftp.passive_ports",
-        Flow::Version => "ports.version",
-        Flow::Http => "ports.http",
-        Flow::Agent => "ports.agent",
-        Flow::Events => "ports.events",
-        Flow::System => "ports.system",
-        Flow::SelfEvents => "ports.self_events",
-        Flow::Console => "ports.console",
-    }
 }
 
 #[cfg(test)]

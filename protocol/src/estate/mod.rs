@@ -205,6 +205,15 @@ impl Estate {
         })
     }
 
+    /// The key that sets a flow's port, or its range: `ports.version`, `ftp.passive_ports`.
+    pub fn port_key(flow: Flow) -> String {
+        match flow {
+            Flow::FtpControl => "ftp.port".to_owned(),
+            Flow::FtpPassive => "ftp.passive_ports".to_owned(),
+            other => format!("ports.{}", other.key()),
+        }
+    }
+
     /// Sets the port of a flow with one listener; does nothing for [`Flow::FtpPassive`].
     pub fn set_port(&mut self, flow: Flow, port: u16) {
         match flow {
