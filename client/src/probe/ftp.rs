@@ -4,13 +4,13 @@ use std::net::SocketAddr;
 
 use fwdrill_protocol::drill::DRILL_USER;
 use fwdrill_protocol::report::Outcome;
-use fwdrill_protocol::update_set::{MANIFEST_FILE, Manifest, Sha256};
-use sha2::Digest;
+use fwdrill_protocol::update_set::{MANIFEST_FILE, Manifest};
 use tokio::net::TcpStream;
 
 use super::Site;
 use super::connect::connect;
-use crate::ftp::{Control, Data, FtpError, Retrieval};
+use super::content::{Content, small_file};
+use crate::ftp::{Control, Data, FtpError, Passive, Retrieval};
 use crate::observation::{ExpectedContent, FtpTalk, PassiveCommand, PassiveTalk, Transfer, Trouble};
 
 /// Has the whole dialogue over a control connection that stands.
@@ -123,7 +123,11 @@ async fn attempt(
         }
         return Ok(());
     };
-    let (transfer, stopped) = transfer(site, control, stream, told, manifest).await;
+    let mode = match passive.command {
+        PassiveCommand::Epsv => Passive::Epsv,
+        PassiveCommand::Pasv => Passive::Pasv,
+    };
+    let (transfer, stopped) = transfer(site, control, mode, stream, told, manifest).await;
     passive.transfer = transfer;
     stopped
 }
@@ -132,6 +136,7 @@ async fn attempt(
 async fn transfer(
     site: &Site<'_>,
     control: &mut Control,
+    mode: Passive,
     stream: TcpStream,
     told: SocketAddr,
     manifest: &mut Option<Manifest>,
@@ -148,16 +153,9 @@ async fn transfer(
     if begun.reply().is_none_or(|reply| reply.code != 550) {
         return (None, Err(begun));
     }
-    // Whether a server keeps the passive port after a 550 is its own affair: ask again.
-    let again = match control.epsv().await {
-        Ok((_, port)) => Data::connect(SocketAddr::new(control.peer().ip(), port), &site.limits).await,
-        Err(_) => match control.pasv().await {
-            Ok((_, address)) => Data::connect(SocketAddr::V4(address), &site.limits).await,
-            Err(error) => Err(error),
-        },
-    };
-    let data = match again {
-        Ok(data) => data,
+    // Whether a server keeps the passive port after a 550 is its own affair: ask again, in the same mode.
+    let data = match control.passive(mode).await {
+        Ok((data, _)) => data,
         Err(error) => return (None, Err(error)),
     };
     match control.list(data).await {
@@ -166,40 +164,16 @@ async fn transfer(
     }
 }
 
-/// The smallest file of a set that is more than a few bytes: enough to see whether content survives.
-pub(super) fn small_file(manifest: &Manifest) -> Option<(String, ExpectedContent)> {
-    let entry = manifest
-        .files()
-        .iter()
-        .filter(|entry| entry.size >= 256)
-        .min_by_key(|entry| entry.size)?;
-    let according_to = format!("the manifest of serial {}", manifest.serial());
-    Some((
-        entry.path.as_str().to_owned(),
-        ExpectedContent {
-            size: entry.size,
-            sha256: entry.sha256,
-            according_to,
-        },
-    ))
-}
-
 async fn receive(
     mut retrieval: Retrieval<'_>,
     path: String,
     expected: Option<ExpectedContent>,
     manifest: &mut Option<Manifest>,
 ) -> (Option<Transfer>, Result<(), FtpError>) {
-    let mut hash = sha2::Sha256::new();
-    let mut kept = Vec::new();
+    let mut content = Content::default();
     let ended = loop {
         match retrieval.chunk().await {
-            Ok(Some(bytes)) => {
-                hash.update(&bytes);
-                if kept.len() + bytes.len() <= Manifest::MAX_BYTES {
-                    kept.extend_from_slice(&bytes);
-                }
-            }
+            Ok(Some(bytes)) => content.take(&bytes),
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),
         }
@@ -210,14 +184,13 @@ async fn receive(
         Err(error) => Err(error),
     };
     if ended.is_ok() && manifest.is_none() {
-        *manifest = Manifest::parse(&kept).ok();
+        *manifest = content.manifest();
     }
-    let sha256 = Sha256::from_bytes(hash.finalize().into());
     (
         Some(Transfer {
             path,
             bytes,
-            sha256,
+            sha256: content.sha256(),
             expected,
             complete: ended.is_ok(),
         }),

@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 
 use fwdrill_protocol::drill::DRILL_HEADER;
 use fwdrill_protocol::report::Outcome;
-use fwdrill_protocol::update_set::{MANIFEST_FILE, Manifest, Sha256, VersionAnswer};
-use sha2::Digest;
+use fwdrill_protocol::update_set::{MANIFEST_FILE, VersionAnswer};
 use tokio::net::TcpStream;
 
 use super::Site;
 use super::connect::connect;
-use super::ftp::small_file;
+use super::content::{Content, small_file};
 use crate::http::{HttpError, Request, Response, get_over};
 use crate::observation::{ExpectedContent, HttpTalk, Transfer, Trouble};
 
@@ -51,19 +50,16 @@ async fn fetch_and_check(
     if !response.status().is_success() {
         return Ok(());
     }
-    let (transfer, bytes) = receive(response, path, None).await?;
+    let (transfer, content) = receive(response, path, None).await?;
     talk.transfers.push(transfer);
-    let Some((manifest, (file, expected))) = Manifest::parse(&bytes)
-        .ok()
-        .and_then(|manifest| small_file(&manifest).map(|file| (manifest, file)))
-    else {
+    let Some(manifest) = content.manifest() else {
+        return Ok(());
+    };
+    let Some((file, expected)) = small_file(&manifest) else {
         return Ok(());
     };
     // With the serial in the path, so that a set published meanwhile does not look like damage.
-    let path = VersionAnswer::of(&manifest).file(&file.parse().map_err(|_| HttpError::TooLong {
-        path: file.clone(),
-        limit: 0,
-    })?);
+    let path = VersionAnswer::of(&manifest).file(&file);
     let (attempt, stream) = connect(to, site.limits.connect).await;
     let Some(stream) = stream else {
         let text = attempt
@@ -107,26 +103,19 @@ async fn receive(
     mut response: Response,
     path: String,
     expected: Option<ExpectedContent>,
-) -> Result<(Transfer, Vec<u8>), HttpError> {
-    let mut hash = sha2::Sha256::new();
-    let mut kept = Vec::new();
+) -> Result<(Transfer, Content), HttpError> {
+    let mut content = Content::default();
     while let Some(bytes) = response.chunk().await? {
-        hash.update(&bytes);
-        if kept.len() + bytes.len() <= Manifest::MAX_BYTES {
-            kept.extend_from_slice(&bytes);
-        }
+        content.take(&bytes);
     }
-    let sha256 = Sha256::from_bytes(hash.finalize().into());
-    Ok((
-        Transfer {
-            path,
-            bytes: response.received(),
-            sha256,
-            expected,
-            complete: true,
-        },
-        kept,
-    ))
+    let transfer = Transfer {
+        path,
+        bytes: response.received(),
+        sha256: content.sha256(),
+        expected,
+        complete: true,
+    };
+    Ok((transfer, content))
 }
 
 fn trouble(error: &HttpError) -> Trouble {

@@ -3,6 +3,7 @@
 //! Probing never fails. A refused port is an observation; a probe that could not run is `check-failed`.
 
 mod connect;
+mod content;
 mod evidence;
 mod ftp;
 mod greeting;
