@@ -96,6 +96,13 @@ impl EstateArgs {
     }
 }
 
+/// The server that a client goes to: the one given, else the estate's.
+pub(crate) fn target(given: Option<String>, estate: &Estate) -> anyhow::Result<String> {
+    given
+        .or_else(|| estate.server.host.clone())
+        .context("which server? give a HOST, or server.host in the estate")
+}
+
 /// `on` or `off`, so that every switch can be set both ways.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switch {

@@ -46,12 +46,7 @@ pub(crate) async fn run(args: DrillArgs, quiet: bool) -> Result<Exit, Failure> {
         .ends_as(Exit::Inconclusive)?;
     let stop = host::stop_signal()?;
     let drilled = watched("drilling", quiet, drill(estate, scratch.path(), args.quick, quiet));
-    let report = tokio::select! {
-        report = drilled => report?,
-        () = stop.cancelled() => {
-            return Err(Failure { exit: Exit::Inconclusive, error: anyhow::anyhow!("interrupted: nothing was measured to its end") });
-        }
-    };
+    let report = host::unless_stopped(&stop, host::UNMEASURED, drilled).await??;
     args.report.write(&report)?;
     Ok(report.verdict.into())
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use fwdrill_client::diagnosis::diagnose;
 use fwdrill_client::plan::{Plan, Range};
@@ -10,7 +9,7 @@ use fwdrill_client::probe;
 use fwdrill_protocol::estate::expectation::OUTSIDE;
 
 use super::waiting::watched;
-use crate::cli::{EstateArgs, seconds};
+use crate::cli::{EstateArgs, seconds, target};
 use crate::exit::{Exit, Failure};
 use crate::host;
 use crate::output::ReportArgs;
@@ -55,8 +54,7 @@ pub(crate) struct ProbeArgs {
 pub(crate) async fn run(args: ProbeArgs, quiet: bool) -> Result<Exit, Failure> {
     let estate = args.estate.load([])?;
     args.report.destinations()?;
-    let host = args.host.or_else(|| estate.server.host.clone());
-    let host = host.context("which server? give a HOST, or server.host in the estate")?;
+    let host = target(args.host, &estate)?;
     let mut plan = Plan::new(host, estate);
     plan.vantage = args.from;
     plan.limit = args.timeout;
@@ -69,12 +67,8 @@ pub(crate) async fn run(args: ProbeArgs, quiet: bool) -> Result<Exit, Failure> {
     };
     let stop = host::stop_signal()?;
     let what = format!("probing {}", plan.target);
-    let seen = tokio::select! {
-        seen = watched(&what, quiet, probe::run(&plan)) => seen,
-        () = stop.cancelled() => {
-            return Err(Failure { exit: Exit::Inconclusive, error: anyhow::anyhow!("interrupted: nothing was measured to its end") });
-        }
-    };
+    let probing = watched(&what, quiet, probe::run(&plan));
+    let seen = host::unless_stopped(&stop, host::UNMEASURED, probing).await?;
     let report = diagnose(&plan.estate, &seen);
     args.report.write(&report)?;
     Ok(report.verdict.into())

@@ -11,7 +11,7 @@ use fwdrill_client::ftp::Passive;
 use fwdrill_client::sync::{ClientName, Concern, Login, Outcome, Server, SyncError, Tally, UpdateCycle, Uploads};
 use fwdrill_protocol::update_set::PublicKey;
 
-use crate::cli::{EstateArgs, Switch, passive, seconds};
+use crate::cli::{EstateArgs, Switch, passive, seconds, target};
 use crate::exit::{Exit, Failure};
 use crate::{host, output};
 use bars::Bars;
@@ -60,8 +60,7 @@ pub(crate) struct SyncArgs {
 pub(crate) async fn run(args: SyncArgs, quiet: bool) -> Result<Exit, Failure> {
     let mode = args.mode.as_ref().map(|mode| ("--mode", "mode", mode.clone()));
     let estate = args.estate.load(mode)?;
-    let host = args.host.clone().or_else(|| estate.server.host.clone());
-    let host = host.context("which server? give a HOST, or server.host in the estate")?;
+    let host = target(args.host.clone(), &estate)?;
     let client = match &args.client {
         Some(name) => name.parse().with_context(|| format!("--client {name}"))?,
         None => ClientName::of_this_host(),
@@ -86,14 +85,8 @@ pub(crate) async fn run(args: SyncArgs, quiet: bool) -> Result<Exit, Failure> {
             }
             cycle.run(&Bars::new(quiet)).await
         };
-        let ended = tokio::select! {
-            ended = cycle => ended,
-            () = stop.cancelled() => {
-                let error = anyhow::anyhow!("interrupted: the set in force is as it was, and the next sync goes on from here");
-                return Err(Failure { exit: Exit::Inconclusive, error });
-            }
-        };
-        match ended {
+        let told_if_stopped = "the set in force is as it was, and the next sync goes on from here";
+        match host::unless_stopped(&stop, told_if_stopped, cycle).await? {
             Ok(outcome) if !quiet => output::say(&told(&outcome)),
             Ok(_) => {}
             Err(error) if args.watch && error.concern() != Concern::Configuration => {
