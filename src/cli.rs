@@ -9,7 +9,7 @@ use fwdrill_client::ftp::Passive;
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::layers::Layers;
 
-use crate::commands::{drill, healthcheck, probe, publish, serve, sync};
+use crate::commands::{drill, healthcheck, probe, publish, rehearse, serve, sync};
 
 /// Try an update service through the firewall before the change reaches production
 #[derive(Debug, Parser)]
@@ -51,6 +51,15 @@ pub(crate) enum Command {
     Publish(publish::PublishArgs),
     /// Ask the server on this host whether every port answers (for compose)
     Healthcheck(healthcheck::HealthcheckArgs),
+    /// Build paths in network namespaces, and see whether the diagnosis names what is wrong with them
+    Rehearse(rehearse::RehearseArgs),
+    /// One path of a rehearsal, told on stdin what to build
+    #[command(hide = true)]
+    RehearseLab {
+        /// Already within the namespaces
+        #[arg(long)]
+        inside: bool,
+    },
 }
 
 /// What listens where: default < eserv.ini < file < environment < flags.

@@ -8,6 +8,7 @@ mod exit;
 mod host;
 mod logging;
 mod output;
+mod rehearse;
 
 use std::process::ExitCode;
 
@@ -19,6 +20,10 @@ fn main() -> ExitCode {
     // by one and say so.
     fwdrill_server::connection::raise_file_limit();
     logging::start(&cli);
+    // Namespaces can only be entered before there are threads.
+    if matches!(cli.command, cli::Command::RehearseLab { inside: false }) {
+        return rehearse::namespace::enter().unwrap_or_else(|error| exit::report(&error.into()).into());
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

@@ -26,7 +26,16 @@ fn fails_with(arguments: &[&str], code: i32, words: &[&str]) -> String {
 
 #[test]
 fn every_help_reads_as_committed() {
-    for command in ["", "drill", "serve", "probe", "sync", "publish", "healthcheck"] {
+    for command in [
+        "",
+        "drill",
+        "serve",
+        "probe",
+        "sync",
+        "publish",
+        "healthcheck",
+        "rehearse",
+    ] {
         let output = run([command, "--help"].iter().filter(|argument| !argument.is_empty()));
         assert_eq!(output.status.code(), Some(0));
         insta::assert_snapshot!(format!("help_{command}"), stdout(&output));

@@ -4,6 +4,7 @@ pub(crate) mod drill;
 pub(crate) mod healthcheck;
 pub(crate) mod probe;
 pub(crate) mod publish;
+pub(crate) mod rehearse;
 pub(crate) mod serve;
 pub(crate) mod sync;
 mod waiting;
@@ -23,6 +24,8 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Sync(args) => sync::run(args, quiet).await,
         Command::Publish(args) => publish::run(args).await,
         Command::Healthcheck(args) => healthcheck::run(args).await,
+        Command::Rehearse(args) => rehearse::run(args, quiet).await,
+        Command::RehearseLab { .. } => Ok(crate::rehearse::inside::run().await.map(|()| Exit::Pass)?),
     }
 }
 

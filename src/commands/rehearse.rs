@@ -1,0 +1,80 @@
+//! `fwdrill rehearse`: paths in network namespaces, with real traffic.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::exit::{Exit, Failure};
+use crate::rehearse::render::Form;
+use crate::rehearse::{self, Judgement, Options, Rehearsed};
+use crate::{host, output};
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  fwdrill rehearse fixtures/paths/control-port-dropped.toml\n  fwdrill rehearse fixtures/paths --parallel 4 --format junit > rehearsal.xml\n  fwdrill rehearse fixtures/paths --matrix\n  fwdrill rehearse new-branch.toml --keep          leaves the hosts standing to look around in them\n\nNeeds the programs ip and nft, but no root: everything happens in namespaces of its own, and is gone afterwards."
+)]
+pub(crate) struct RehearseArgs {
+    /// Scenario files, or directories of them (*.toml); docs/REHEARSE.md says what is in one
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// How many paths at a time [default: as many as the machine has cores]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    parallel: Option<u16>,
+    /// Leave the paths standing until interrupted, and say how to look into them
+    #[arg(long)]
+    keep: bool,
+    /// Measure every path a second time with the client alone, which does not ask the server what it saw
+    #[arg(long)]
+    alone: bool,
+    /// The confusion matrix: expected against found, with both ends and with the client alone
+    #[arg(long, conflicts_with = "format")]
+    matrix: bool,
+    /// Form of the result
+    #[arg(long, value_enum, default_value_t = Form::Text, value_name = "FORMAT")]
+    format: Form,
+}
+
+pub(crate) async fn run(args: RehearseArgs, quiet: bool) -> Result<Exit, Failure> {
+    let rehearsals = rehearse::read(&args.files)?;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let form = if args.matrix { Form::Matrix } else { args.format };
+    let options = Options {
+        parallel: args.parallel.map_or(cores, usize::from),
+        keep: args.keep,
+        alone: args.alone || form == Form::Matrix,
+    };
+    let bar = ProgressBar::with_draw_target(Some(rehearsals.len() as u64), target(quiet));
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} paths").unwrap_or(ProgressStyle::default_bar()));
+    let stop = host::stop_signal()?;
+    let running = rehearse::run(rehearsals, options, || bar.inc(1));
+    let rehearsed = host::unless_stopped(&stop, "every path is taken down", running).await?;
+    bar.finish_and_clear();
+    output::say(form.render(&rehearsed).trim_end());
+    if args.keep {
+        output::tell("kept until interrupted");
+        stop.cancelled().await;
+    }
+    Ok(exit(&rehearsed))
+}
+
+/// indicatif draws nothing where stderr is no terminal.
+fn target(quiet: bool) -> ProgressDrawTarget {
+    if quiet {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr()
+    }
+}
+
+/// Wrong is worse than not done; a known gap is neither.
+fn exit(rehearsed: &[Rehearsed]) -> Exit {
+    let any = |wanted: &[Judgement]| rehearsed.iter().any(|one| wanted.contains(&one.judgement()));
+    if any(&[Judgement::Wrong, Judgement::GapClosed]) {
+        Exit::Fail
+    } else if any(&[Judgement::Undone]) {
+        Exit::Inconclusive
+    } else {
+        Exit::Pass
+    }
+}

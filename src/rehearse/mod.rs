@@ -1,0 +1,145 @@
+//! Rehearsals: paths in network namespaces with real traffic, and whether the diagnosis says what it should.
+//!
+//! ```text
+//! scenario file -> Scenario -> Lab -> [namespaces: network, processes] -> Report -> Judgement -> rendered
+//! ```
+//! A lab is a child process in namespaces of its own (`namespace`), told what to build by one JSON line (`inside`).
+
+pub(crate) mod inside;
+mod lab;
+pub(crate) mod namespace;
+pub(crate) mod render;
+mod ruleset;
+mod run;
+mod scenario;
+mod verdict;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fwdrill_protocol::report::Report;
+use tokio::sync::Semaphore;
+
+use lab::Ends;
+pub(crate) use run::{Kept, Rehearsal};
+pub(crate) use verdict::Judgement;
+
+/// How to go about it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Options {
+    /// So many labs at a time.
+    pub(crate) parallel: usize,
+    /// Leave the labs standing.
+    pub(crate) keep: bool,
+    /// Measure every path by the client alone, too.
+    pub(crate) alone: bool,
+}
+
+/// One scenario with what came of it.
+pub(crate) struct Rehearsed {
+    pub(crate) rehearsal: Rehearsal,
+    pub(crate) both: Side,
+    pub(crate) alone: Option<Side>,
+}
+
+/// One lab's result.
+pub(crate) struct Side {
+    /// The client's report, or why the path could not be carried out.
+    pub(crate) report: Result<Report, String>,
+    /// What does not hold.
+    pub(crate) mismatches: Vec<String>,
+    pub(crate) elapsed: Duration,
+    pub(crate) kept: Option<Kept>,
+}
+
+impl Rehearsed {
+    /// How it ended, both ends and client alone taken together.
+    pub(crate) fn judgement(&self) -> Judgement {
+        let sides = [Some(&self.both), self.alone.as_ref()];
+        let mut sides = sides.into_iter().flatten();
+        let gap = self.rehearsal.scenario.known_gap.is_some();
+        if sides.clone().any(|side| side.report.is_err()) {
+            return if gap { Judgement::Gap } else { Judgement::Undone };
+        }
+        match (sides.all(|side| side.mismatches.is_empty()), gap) {
+            (true, false) => Judgement::Right,
+            (true, true) => Judgement::GapClosed,
+            (false, false) => Judgement::Wrong,
+            (false, true) => Judgement::Gap,
+        }
+    }
+
+    /// The file's name without its extension.
+    pub(crate) fn name(&self) -> String {
+        let stem = self.rehearsal.file.file_stem();
+        stem.map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+}
+
+/// Reads all scenarios, and finds every mistake in them before anything is built.
+pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Rehearsal>> {
+    let read = |file: PathBuf| {
+        let scenario = scenario::Scenario::read(&file)?;
+        check(&scenario, &file)?;
+        Ok(Rehearsal { file, scenario })
+    };
+    let (rehearsals, mistakes): (Vec<_>, Vec<_>) = scenario::files(paths)?
+        .into_iter()
+        .map(read)
+        .partition(anyhow::Result::is_ok);
+    let mistakes: Vec<String> = mistakes
+        .into_iter()
+        .filter_map(Result::err)
+        .map(|error: anyhow::Error| format!("{error:#}"))
+        .collect();
+    anyhow::ensure!(mistakes.is_empty(), "{}", mistakes.join("\n"));
+    Ok(rehearsals.into_iter().flatten().collect())
+}
+
+fn check(scenario: &scenario::Scenario, file: &Path) -> anyhow::Result<()> {
+    use anyhow::Context;
+    lab::Lab::new(scenario, Ends::Both, false)
+        .map(drop)
+        .with_context(|| format!("{} cannot be built", file.display()))
+}
+
+/// Runs them all, and tells `done` of each that has ended; the results are in the order of the files.
+pub(crate) async fn run(rehearsals: Vec<Rehearsal>, options: Options, done: impl Fn()) -> Vec<Rehearsed> {
+    let places = Arc::new(Semaphore::new(options.parallel));
+    let mut labs = Vec::new();
+    for rehearsal in rehearsals {
+        let side = |ends| {
+            let (places, scenario) = (Arc::clone(&places), rehearsal.scenario.clone());
+            async move {
+                // The semaphore is never closed.
+                let _place = places.acquire().await;
+                let measured = run::measure(&scenario, ends, options.keep).await;
+                let report = measured.report;
+                Side {
+                    mismatches: report
+                        .as_ref()
+                        .map_or_else(|_| Vec::new(), |report| verdict::mismatches(&scenario, report, ends)),
+                    report,
+                    elapsed: measured.elapsed,
+                    kept: measured.kept,
+                }
+            }
+        };
+        let alone = options.alone || rehearsal.scenario.expect_alone.is_some();
+        let both = side(Ends::Both);
+        let alone = alone.then(|| side(Ends::ClientAlone));
+        labs.push(async {
+            let alone = async {
+                match alone {
+                    Some(alone) => Some(alone.await),
+                    None => None,
+                }
+            };
+            let (both, alone) = tokio::join!(both, alone);
+            done();
+            Rehearsed { rehearsal, both, alone }
+        });
+    }
+    futures_util::future::join_all(labs).await
+}

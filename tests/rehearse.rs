@@ -1,0 +1,177 @@
+//! The zoo: every path in fixtures/paths, built for real, gives the findings that its file expects.
+#![allow(missing_docs, clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use serde_json::Value;
+use support::{exit_within, fwdrill, required, run, signal, stderr, stdout};
+
+fn fixtures() -> &'static str {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/paths")
+}
+
+fn path(name: &str) -> String {
+    format!("{}/{name}.toml", fixtures())
+}
+
+/// Rehearses scenarios that are written here.
+fn rehearse(scenarios: &[&str], arguments: &[&str]) -> (Option<i32>, Value) {
+    required("ip");
+    required("nft");
+    let directory = tempfile::tempdir().unwrap();
+    for (at, text) in scenarios.iter().enumerate() {
+        std::fs::write(directory.path().join(format!("{at}.toml")), text).unwrap();
+    }
+    let place = directory.path().to_str().unwrap();
+    let output = run([&["rehearse", "--format=json", place], arguments].concat());
+    let document = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)));
+    (output.status.code(), document)
+}
+
+#[test]
+fn every_path_of_the_zoo_is_diagnosed_as_its_file_expects() {
+    required("ip");
+    required("nft");
+    let output = run(["rehearse", fixtures(), "--parallel=6"]);
+    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+}
+
+const DROPPED: &str = "extends = 'routed'\nfirewall.fw.forward = ['tcp dport 2021 drop']\ntitle = 'dropped'\n";
+
+#[test]
+fn a_finding_that_was_not_expected_is_wrong_and_one_that_was_is_right() {
+    let wrong = format!("{DROPPED}expect = []");
+    let right = format!("{DROPPED}expect = ['port-dropped']");
+    let (code, document) = rehearse(&[&wrong, &right], &[]);
+    assert_eq!(code, Some(1));
+    assert_eq!(document["paths"][0]["judgement"], "wrong", "{document:#}");
+    assert_eq!(document["paths"][1]["judgement"], "right", "{document:#}");
+}
+
+#[test]
+fn a_known_gap_is_no_failure_until_it_is_closed() {
+    let gap = format!("{DROPPED}expect = ['port-rejected']\nknown_gap = 'not written yet'");
+    let (code, document) = rehearse(&[&gap], &[]);
+    assert_eq!(
+        (code, &document["paths"][0]["judgement"]),
+        (Some(0), &"gap".into()),
+        "{document:#}"
+    );
+    let closed = format!("{DROPPED}expect = ['port-dropped']\nknown_gap = 'not written yet'");
+    let (code, document) = rehearse(&[&closed], &[]);
+    assert_eq!(
+        (code, &document["paths"][0]["judgement"]),
+        (Some(1), &"gap closed".into()),
+        "{document:#}"
+    );
+}
+
+#[test]
+fn a_path_that_cannot_be_built_is_inconclusive_and_says_why() {
+    let broken = "title = 'x'\nexpect = []\nhost.fw.run = ['echo there is no such module >&2; exit 7']";
+    let (code, document) = rehearse(&[broken], &[]);
+    assert_eq!(code, Some(3));
+    let complaint = document["paths"][0]["complaints"][0].as_str().unwrap();
+    assert!(
+        complaint.contains("failed to set up fw") && complaint.contains("no such module"),
+        "{complaint}"
+    );
+}
+
+#[test]
+fn mistakes_in_files_are_told_all_at_once_before_anything_is_built() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    write("a.toml", "title = 'x'\nexpect = ['no-such-finding']");
+    write(
+        "b.toml",
+        "title = 'x'\nexpect = []\nfirewall.fw.without = ['no-such-rule']",
+    );
+    let output = run(["rehearse", directory.path().to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = stderr(&output);
+    assert!(
+        told.contains("no-such-finding") && told.contains("no-such-rule"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_free_path_needs_nothing_of_the_standard_one() {
+    let free = r#"
+        title = "two hosts and a cable"
+        extends = "none"
+        expect = []
+        link.cable.ends = ["a:eth0", "b:eth0"]
+        host.a.addresses.eth0 = ["192.0.2.1/24"]
+        host.b.addresses.eth0 = ["192.0.2.2/24"]
+        server.on = "b"
+        probe = { on = "a", host = "192.0.2.2", args = ["--from=server"] }
+    "#;
+    let (code, document) = rehearse(&[free], &[]);
+    assert_eq!(code, Some(0), "{document:#}");
+}
+
+/// Its children, whichever thread started them.
+fn children_of(pid: u32) -> Vec<u32> {
+    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let of_threads = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
+    let all: String = of_threads.chain([children]).collect::<Vec<_>>().join(" ");
+    let mut all: Vec<u32> = all.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
+}
+
+fn descendants_of(pid: u32) -> Vec<u32> {
+    let children = children_of(pid);
+    children
+        .iter()
+        .flat_map(|child| [vec![*child], descendants_of(*child)].concat())
+        .collect()
+}
+
+fn is_alive(pid: u32) -> bool {
+    // The state follows the name in parentheses (proc_pid_stat(5)); a zombie has left everything behind.
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
+}
+
+#[test]
+fn nothing_is_left_after_an_interruption_or_a_kill() {
+    for (sent, code) in [(Signal::INT, Some(3)), (Signal::KILL, None)] {
+        let mut rehearsal = fwdrill()
+            .args(["rehearse", &path("control-port-dropped")])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        // The lab, its first process, the server and the client: it is in the middle of it.
+        let running = loop {
+            let running = descendants_of(rehearsal.id());
+            if running.len() >= 4 {
+                break running;
+            }
+            assert!(rehearsal.try_wait().unwrap().is_none(), "it ended too early");
+            std::thread::yield_now();
+        };
+        signal(&rehearsal, sent);
+        assert_eq!(exit_within(&mut rehearsal, Duration::from_secs(10)).code(), code);
+        let begun = std::time::Instant::now();
+        while running.iter().any(|pid| is_alive(*pid)) {
+            assert!(
+                begun.elapsed() < Duration::from_secs(10),
+                "processes are left after {sent:?}"
+            );
+            std::thread::yield_now();
+        }
+    }
+}
