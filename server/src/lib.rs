@@ -18,6 +18,8 @@ pub mod connection;
 pub mod dropbox;
 mod evidence;
 pub mod ftp;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 pub mod http;
 pub mod journal;
 mod sentinel;

@@ -11,6 +11,8 @@
 
 mod body;
 mod encoding;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod host;
 mod live;
 mod preconditions;

@@ -17,6 +17,8 @@ mod control;
 mod download;
 mod failure;
 mod fixed;
+#[cfg(fuzzing)]
+pub(crate) mod fuzzing;
 mod listing;
 mod login;
 mod passive;
