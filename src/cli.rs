@@ -53,6 +53,9 @@ pub(crate) enum Command {
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Build paths in network namespaces, and see whether the diagnosis names what is wrong with them
     Rehearse(rehearse::RehearseArgs),
+    /// Something on a rehearsal's path that misbehaves
+    #[command(hide = true, subcommand)]
+    Middlebox(crate::middlebox::Kind),
     /// One path of a rehearsal, told on stdin what to build
     #[command(hide = true)]
     RehearseLab {

@@ -7,6 +7,7 @@ mod commands;
 mod exit;
 mod host;
 mod logging;
+mod middlebox;
 mod output;
 mod rehearse;
 

@@ -25,6 +25,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Publish(args) => publish::run(args).await,
         Command::Healthcheck(args) => healthcheck::run(args).await,
         Command::Rehearse(args) => rehearse::run(args, quiet).await,
+        Command::Middlebox(kind) => Ok(crate::middlebox::run(kind).await.map(|()| Exit::Pass)?),
         Command::RehearseLab { .. } => Ok(crate::rehearse::inside::run().await.map(|()| Exit::Pass)?),
     }
 }

@@ -171,6 +171,8 @@ async fn ip(arguments: &[&str], batch: &str) -> anyhow::Result<()> {
 async fn script(host: &str, text: &str) -> anyhow::Result<()> {
     let mut command = Command::new("ip");
     command.args(["netns", "exec", host, "sh", "-e"]);
+    // For scenarios that prepare something with it: an update set, say.
+    command.env("FWDRILL", std::env::current_exe().unwrap_or_default());
     output(&mut command, text)
         .await
         .map(drop)
