@@ -44,6 +44,14 @@ impl ConnectionError {
         matches!(self, Refused(_) | TimedOut(_) | Unreachable(_))
     }
 
+    /// What an error of connect(2) means, `elapsed` after it was called.
+    pub(crate) fn of_connecting(error: io::Error, elapsed: Duration) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => ConnectionError::TimedOut(elapsed),
+            _ => error.into(),
+        }
+    }
+
     /// The word of reports for it. An early close counts as a reset, a stall as silence; a failure of this host's own is
     /// neither open nor blocked.
     pub fn outcome(&self) -> Outcome {
@@ -87,10 +95,7 @@ pub async fn connect(address: SocketAddr, limit: Duration) -> Result<TcpStream, 
     let started = Instant::now();
     let stream = match tokio::time::timeout(limit, TcpStream::connect(address)).await {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-            return Err(ConnectionError::TimedOut(started.elapsed()));
-        }
-        Ok(Err(error)) => return Err(error.into()),
+        Ok(Err(error)) => return Err(ConnectionError::of_connecting(error, started.elapsed())),
         Err(_) => return Err(ConnectionError::TimedOut(limit)),
     };
     stream.set_nodelay(true)?;

@@ -2,6 +2,8 @@
 //!
 //! All of it serialises, so a client that cannot talk to the server can leave its half in a file.
 
+pub mod path;
+
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 
@@ -43,8 +45,35 @@ pub struct Observations {
     pub greetings: BTreeMap<Flow, Greeting>,
     /// The passive range, port by port.
     pub passive: PassiveObservation,
+    /// What lies between, as far as anybody had to ask.
+    #[serde(default)]
+    pub path: path::PathFacts,
     /// The server's half.
     pub evidence: EvidenceFetch,
+}
+
+impl Observations {
+    /// Whether the service of a flow with a port of its own said anything: somebody is there, whoever it is.
+    pub fn spoke(&self, flow: Flow) -> bool {
+        let stood = self.attempts.get(&flow).is_some_and(Attempt::stood);
+        let answered = |talk: &Option<HttpTalk>| {
+            talk.as_ref().is_some_and(|talk| {
+                !talk.answers.is_empty() || talk.trouble.as_ref().is_some_and(|trouble| trouble.wrong_protocol)
+            })
+        };
+        stood
+            && match flow {
+                Flow::FtpControl => self.ftp.as_ref().is_some_and(|talk| {
+                    talk.greeting.is_some() || talk.trouble.as_ref().is_some_and(|trouble| trouble.wrong_protocol)
+                }),
+                Flow::Version => answered(&self.version),
+                Flow::Http => answered(&self.http),
+                _ => self
+                    .greetings
+                    .get(&flow)
+                    .is_some_and(|greeting| greeting.line.is_some()),
+            }
+    }
 }
 
 /// What the target's name led to.

@@ -5,7 +5,7 @@
 //! - [`estate`]: what listens where, and what is expected of the path to it
 //! - [`flow`]: one conversation a firewall must allow
 //! - [`drill`]: the id that ties the records of both ends together
-//! - [`sighting`] and [`evidence`]: what the server saw; [`announcement`]: what it bound
+//! - [`sighting`], [`evidence`] and [`host`]: what the server and its host saw; [`announcement`]: what it bound
 //! - [`sweep`]: the whole passive range answering at once
 //! - [`finding`] and [`report`]: what the client concludes
 //! - [`update_set`]: manifest, version answer and signature of what is downloaded
@@ -19,6 +19,7 @@ pub mod evidence;
 pub mod finding;
 pub mod flow;
 pub mod ftp_reply;
+pub mod host;
 pub mod report;
 pub mod sighting;
 pub mod sweep;

@@ -24,6 +24,9 @@ pub struct Sighting {
     pub local: SocketAddr,
     /// The other end as the server sees it: behind NAT, the NAT's address.
     pub peer: SocketAddr,
+    /// What the SYN looked like that an accepted connection began with; absent where the system does not keep it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub syn: Option<Syn>,
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
@@ -32,6 +35,15 @@ pub struct Sighting {
 impl Sighting {
     /// The schema id.
     pub const SCHEMA: &str = "fwdrill.sighting/1";
+}
+
+/// The SYN of a connection as it arrived.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Syn {
+    /// What was left of its TTL (IPv6: hop limit).
+    pub ttl: u8,
+    /// The maximum segment size it asked for (RFC 9293 section 3.7.1).
+    pub mss: Option<u16>,
 }
 
 /// What happened. New kinds may be added; a reader must not fail on one it does not know.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use fwdrill_protocol::sighting::Syn;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,6 +15,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
+
+use crate::saved_syn;
 
 /// How many connections the kernel may keep ready for us; it takes the smaller of this and `net.core.somaxconn`.
 pub const BACKLOG: i32 = 4096;
@@ -27,6 +30,8 @@ pub struct Accepted {
     pub local: SocketAddr,
     /// The other end as the server sees it; an IPv4 address even when it arrived on a dual stack socket.
     pub peer: SocketAddr,
+    /// The SYN it began with, where the system kept it.
+    pub syn: Option<Syn>,
 }
 
 /// Every connection of one server. Cheap to clone.
@@ -138,6 +143,7 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    saved_syn::keep(&socket);
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }
@@ -206,6 +212,7 @@ fn prepare(stream: TcpStream, peer: SocketAddr) -> io::Result<Accepted> {
     Ok(Accepted {
         local: canonical(stream.local_addr()?),
         peer: canonical(peer),
+        syn: saved_syn::of(&stream),
         stream,
     })
 }

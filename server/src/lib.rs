@@ -20,8 +20,10 @@ mod evidence;
 pub mod ftp;
 #[cfg(fuzzing)]
 pub mod fuzzing;
+mod host;
 pub mod http;
 pub mod journal;
+mod saved_syn;
 mod sentinel;
 mod server;
 pub mod shelf;

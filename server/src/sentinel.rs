@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use fwdrill_protocol::drill::DrillId;
 use fwdrill_protocol::flow::Flow;
-use fwdrill_protocol::sighting::Event;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -31,12 +30,13 @@ pub(crate) async fn live(flow: Flow, journal: Journal, accepted: Accepted, stopp
         mut stream,
         local,
         peer,
+        syn,
     } = accepted;
     let drill = tokio::select! {
         drill = tokio::time::timeout(PATIENCE, first_line(&mut stream)) => drill.unwrap_or_default(),
         () = stopping.cancelled() => None,
     };
-    journal.record(drill, flow, local, peer, Event::Accepted);
+    journal.accepted(drill, flow, local, peer, syn);
     debug!(%flow, %peer, known = drill.is_some(), "somebody knocked");
     if drill.is_some() && answers(flow) {
         let answer = format!("FWDRILL {flow} {} {peer}\r\n", local.port());

@@ -24,6 +24,7 @@ use tracing::{error, info, warn};
 use crate::bind::{BindErrors, Bound, bind};
 use crate::config::{Config, FtpEngine, Role};
 use crate::connection::Connections;
+use crate::evidence::EvidenceDesk;
 use crate::ftp::libunftp::Libunftp;
 use crate::ftp::native::Native;
 use crate::ftp::site::SiteError;
@@ -39,6 +40,7 @@ pub struct Server {
     bound: Vec<Bound>,
     shelf: Shelf,
     journal: Journal,
+    estate_ports: PortSet,
     ftp: Option<Arc<ftp::site::Site>>,
     engine: FtpEngine,
     http: http::Limits,
@@ -134,6 +136,7 @@ impl Server {
             bound,
             shelf,
             journal,
+            estate_ports: Flow::ALL.iter().filter_map(|flow| estate.port(*flow)).collect(),
             ftp: ftp.map(Arc::new),
             engine: config.engine,
             http: config.http,
@@ -184,10 +187,14 @@ impl Server {
     }
 
     fn services(&self, stopping: &CancellationToken) -> Services {
-        let state = Arc::new(ServerState {
-            listening: self.announcement.addresses.clone(),
-            passive_ports: self.announcement.passive_ports.clone(),
-        });
+        let evidence = EvidenceDesk::new(
+            self.journal.clone(),
+            ServerState {
+                listening: self.announcement.addresses.clone(),
+                passive_ports: self.announcement.passive_ports.clone(),
+                estate_ports: self.estate_ports.clone(),
+            },
+        );
         let sweep = self.ftp.as_ref().map(|ftp| {
             Sweep::new(
                 ftp.passive.clone(),
@@ -201,7 +208,7 @@ impl Server {
                 flow,
                 shelf: self.shelf.clone(),
                 journal: self.journal.clone(),
-                state: state.clone(),
+                evidence: evidence.clone(),
                 sweep: sweep.clone(),
                 limits: self.http,
             })

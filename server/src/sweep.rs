@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use fwdrill_protocol::drill::DrillId;
 use fwdrill_protocol::flow::Flow;
-use fwdrill_protocol::sighting::Event;
 use fwdrill_protocol::sweep::{SweepAnswer, SweepOffer};
 use http::StatusCode;
 use tokio::io::AsyncWriteExt;
@@ -19,7 +18,7 @@ use crate::connection::{Accepted, canonical, close_gently};
 use crate::ftp::passive::PassivePool;
 use crate::http::{Problem, Representation};
 use crate::journal::Journal;
-use crate::sentinel;
+use crate::{saved_syn, sentinel};
 
 /// How long the range listens after the last request. A client dials all of it within its own limit, a few seconds.
 const LISTENS: Duration = Duration::from_secs(10);
@@ -84,7 +83,8 @@ impl Sweep {
                 (stream, local, peer) = self.pool.accept_swept() => {
                     let _ = stream.set_nodelay(true);
                     let (local, peer) = (canonical(local), canonical(peer));
-                    tokio::spawn(answer(self.journal.clone(), Accepted { stream, local, peer }));
+                    let syn = saved_syn::of(&stream);
+                    tokio::spawn(answer(self.journal.clone(), Accepted { stream, local, peer, syn }));
                 }
                 () = sleep_until(until) => {}
                 () = self.stopping.cancelled() => self.end(),
@@ -114,10 +114,11 @@ async fn answer(journal: Journal, accepted: Accepted) {
         mut stream,
         local,
         peer,
+        syn,
     } = accepted;
     let drill = timeout(sentinel::PATIENCE, sentinel::first_line(&mut stream)).await;
     let drill = drill.ok().flatten();
-    journal.record(drill, Flow::FtpPassive, local, peer, Event::Accepted);
+    journal.accepted(drill, Flow::FtpPassive, local, peer, syn);
     if let Some(drill) = drill {
         let line = SweepAnswer::new(drill, local.port(), peer).line();
         // A client that is gone already needs no answer.

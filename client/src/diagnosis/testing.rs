@@ -54,6 +54,7 @@ pub(crate) fn healthy() -> Observations {
         flow,
         local: "10.20.0.10:1".parse().unwrap(),
         peer: "198.51.100.10:40000".parse().unwrap(),
+        syn: None,
         event: Event::Accepted,
     };
     Observations {
@@ -102,6 +103,7 @@ pub(crate) fn healthy() -> Observations {
                 .map(|port| passive_port(port, Outcome::Open))
                 .to_vec(),
         },
+        path: Default::default(),
         evidence: EvidenceFetch::Joined(Evidence {
             schema: Evidence::SCHEMA.to_owned(),
             server: ServerState {
@@ -110,7 +112,11 @@ pub(crate) fn healthy() -> Observations {
                     .filter_map(|flow| Some((flow, ([0, 0, 0, 0], estate.port(flow)?).into())))
                     .collect(),
                 passive_ports: estate.handed_out_ports(),
+                estate_ports: PortSet::default(),
             },
+            host: None,
+            unnamed: Default::default(),
+            forgotten: 0,
             sightings: estate.flows().filter(|flow| !closed(*flow)).map(sighting).collect(),
         }),
     }

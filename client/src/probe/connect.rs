@@ -5,24 +5,30 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fwdrill_protocol::report::Outcome;
-use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
-use socket2::{Domain, Protocol, Socket, Type};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
+use super::socket::{self, Reach};
+use crate::connection::ConnectionError;
 use crate::observation::{Attempt, Icmp};
 
 /// Connects to `to`, for no longer than `limit`. Never fails: what goes wrong is the observation.
 pub(super) async fn connect(to: SocketAddr, limit: Duration) -> (Attempt, Option<TcpStream>) {
+    connect_as_far_as(to, limit, Reach::default()).await
+}
+
+/// The same with packets that go, or answers that come, only so far.
+pub(super) async fn connect_as_far_as(to: SocketAddr, limit: Duration, reach: Reach) -> (Attempt, Option<TcpStream>) {
     let started = Instant::now();
-    let begun = match begin(to) {
+    let begun = match begin(to, reach) {
         Ok(stream) => stream,
-        Err(error) => return (attempt(to, outcome_of(&error, None), None, None, Some(&error)), None),
+        Err(error) => return (failed(to, error, Duration::ZERO, None), None),
     };
     let ready = timeout(limit, begun.writable()).await;
-    let elapsed = Some(started.elapsed());
+    let elapsed = started.elapsed();
     let error = match ready {
-        Err(_) => return (attempt(to, Outcome::Timeout, None, None, None), None),
+        Err(_) => return (attempt(to, Outcome::Timeout, None), None),
         Ok(Err(error)) => Some(error),
         Ok(Ok(())) => begun.take_error().unwrap_or_else(Some),
     };
@@ -30,27 +36,14 @@ pub(super) async fn connect(to: SocketAddr, limit: Duration) -> (Attempt, Option
         None => {
             // Small requests must not wait for a delayed ACK.
             let _ = begun.set_nodelay(true);
-            (attempt(to, Outcome::Open, elapsed, None, None), Some(begun))
+            (attempt(to, Outcome::Open, Some(elapsed)), Some(begun))
         }
-        Some(error) => {
-            let icmp = icmp_error(&begun);
-            (
-                attempt(to, outcome_of(&error, icmp.as_ref()), elapsed, icmp, Some(&error)),
-                None,
-            )
-        }
+        Some(error) => (failed(to, error, elapsed, icmp_error(&begun)), None),
     }
 }
 
-/// Starts a connection that reports ICMP errors through its error queue (ip(7), IP_RECVERR), so
-/// that their sender can be read afterwards.
-fn begin(to: SocketAddr) -> io::Result<TcpStream> {
-    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
-    socket.set_nonblocking(true)?;
-    match to {
-        SocketAddr::V4(_) => setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?,
-        SocketAddr::V6(_) => setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?,
-    }
+fn begin(to: SocketAddr, reach: Reach) -> io::Result<TcpStream> {
+    let socket = socket::open(to, reach)?;
     match socket.connect(&to.into()) {
         Err(error) if error.raw_os_error() != Some(nix::libc::EINPROGRESS) => return Err(error),
         _ => {}
@@ -83,33 +76,28 @@ fn icmp_error(stream: &TcpStream) -> Option<Icmp> {
     })
 }
 
-/// Without an ICMP error, `ECONNREFUSED` is a RST. With one it is nmap's "filtered": Linux maps
-/// port unreachable (3/3) to `ECONNREFUSED` too (icmp_err_convert in net/ipv4/icmp.c).
-fn outcome_of(error: &io::Error, icmp: Option<&Icmp>) -> Outcome {
-    use io::ErrorKind::{ConnectionRefused, ConnectionReset, HostUnreachable, NetworkUnreachable, TimedOut};
-    match error.kind() {
-        _ if icmp.is_some() => Outcome::Unreachable,
-        ConnectionRefused | ConnectionReset => Outcome::Refused,
-        HostUnreachable | NetworkUnreachable => Outcome::Unreachable,
-        TimedOut => Outcome::Timeout,
-        // No descriptor, no port, no permission: this host's trouble, not the path's.
-        _ => Outcome::CheckFailed,
+/// An attempt that came to nothing. Without an ICMP error `ECONNREFUSED` is a RST; with one it is nmap's "filtered": Linux
+/// maps port unreachable (3/3) to `ECONNREFUSED` too (icmp_err_convert in net/ipv4/icmp.c).
+fn failed(to: SocketAddr, error: io::Error, elapsed: Duration, icmp: Option<Icmp>) -> Attempt {
+    let words = error.to_string();
+    let outcome = match icmp {
+        Some(_) => Outcome::Unreachable,
+        None => ConnectionError::of_connecting(error, elapsed).outcome(),
+    };
+    Attempt {
+        icmp,
+        error: Some(words),
+        ..attempt(to, outcome, Some(elapsed))
     }
 }
 
-fn attempt(
-    to: SocketAddr,
-    outcome: Outcome,
-    elapsed: Option<Duration>,
-    icmp: Option<Icmp>,
-    error: Option<&io::Error>,
-) -> Attempt {
+fn attempt(to: SocketAddr, outcome: Outcome, elapsed: Option<Duration>) -> Attempt {
     Attempt {
         to,
         outcome,
         rtt_ms: elapsed.map(|elapsed| (elapsed.as_secs_f64() * 1e5).round() / 1e2),
-        icmp,
-        error: error.map(ToString::to_string),
+        icmp: None,
+        error: None,
     }
 }
 
@@ -148,19 +136,27 @@ mod tests {
 
     #[test]
     fn an_icmp_error_makes_a_refusal_unreachable() {
-        let refused = io::Error::from(io::ErrorKind::ConnectionRefused);
+        let to = "192.0.2.1:9".parse().unwrap();
+        let refused = |icmp| failed(to, io::Error::from_raw_os_error(nix::libc::ECONNREFUSED), LIMIT, icmp).outcome;
         let icmp = Icmp {
             kind: 3,
             code: 3,
             offender: None,
         };
-        assert_eq!(outcome_of(&refused, None), Outcome::Refused);
-        assert_eq!(outcome_of(&refused, Some(&icmp)), Outcome::Unreachable);
+        assert_eq!(refused(None), Outcome::Refused);
+        assert_eq!(refused(Some(icmp)), Outcome::Unreachable);
     }
 
     #[test]
-    fn a_shortage_on_this_host_is_no_observation_of_the_path() {
-        let shortage = io::Error::from_raw_os_error(nix::libc::EMFILE);
-        assert_eq!(outcome_of(&shortage, None), Outcome::CheckFailed);
+    fn errors_of_connect_mean_the_same_as_everywhere_else() {
+        let to = "192.0.2.1:9".parse().unwrap();
+        let outcome = |errno| failed(to, io::Error::from_raw_os_error(errno), LIMIT, None).outcome;
+        // This host's own trouble, not the path's.
+        assert_eq!(outcome(nix::libc::EMFILE), Outcome::CheckFailed);
+        // A `prohibit` route, or ICMPv6 "administratively prohibited".
+        assert_eq!(outcome(nix::libc::EACCES), Outcome::Unreachable);
+        assert_eq!(outcome(nix::libc::ETIMEDOUT), Outcome::Timeout);
+        // It stood for a moment: not a closed port.
+        assert_eq!(outcome(nix::libc::ECONNRESET), Outcome::Reset);
     }
 }

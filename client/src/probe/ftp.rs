@@ -19,6 +19,8 @@ pub(super) async fn talk(site: &Site<'_>, stream: TcpStream) -> FtpTalk {
     let mut control = match Control::over(stream, &site.limits).await {
         Ok(control) => control,
         Err(error) => {
+            // A 421 is a greeting too.
+            talk.greeting = error.reply().cloned();
             talk.trouble = Some(trouble(&error));
             return talk;
         }

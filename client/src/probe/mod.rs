@@ -2,13 +2,18 @@
 //!
 //! Probing never fails. A refused port is an observation; a probe that could not run is `check-failed`.
 
+mod answer_ttl;
 mod connect;
 mod content;
 mod evidence;
 mod ftp;
 mod greeting;
 mod http;
+mod knock;
 mod passive;
+mod path;
+mod socket;
+mod trace;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
@@ -42,6 +47,7 @@ pub async fn run(plan: &Plan) -> Observations {
             planned: plan.estate.handed_out_ports(),
             ..Default::default()
         },
+        path: Default::default(),
         evidence: EvidenceFetch::NotAsked,
     };
     if let Some(address) = seen.resolution.addresses.first().copied() {
@@ -62,6 +68,10 @@ pub async fn run(plan: &Plan) -> Observations {
         }
         seen.passive = passive::observe(&site, &seen).await;
         if plan.evidence {
+            seen.evidence = evidence::fetch(&site, &seen).await;
+        }
+        seen.path = path::explore(&site, &seen).await;
+        if plan.evidence && !seen.path.knocks.is_empty() {
             seen.evidence = evidence::fetch(&site, &seen).await;
         }
     }
@@ -107,6 +117,23 @@ impl Site<'_> {
             (flow, attempt, talk)
         })
     }
+}
+
+/// Ports of services that answered in their own protocol, the best to compare with first: outside the passive range, and
+/// with the least to lose.
+fn services_that_answered(seen: &Observations) -> Vec<SocketAddr> {
+    [
+        Flow::Http,
+        Flow::Events,
+        Flow::Agent,
+        Flow::FtpControl,
+        Flow::Console,
+        Flow::Version,
+    ]
+    .into_iter()
+    .filter(|flow| seen.spoke(*flow))
+    .filter_map(|flow| Some(seen.attempts.get(&flow)?.to))
+    .collect()
 }
 
 /// Asks the system's resolver, as a client would.

@@ -7,6 +7,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::TcpListener;
 
 use crate::connection::{self, BACKLOG};
+use crate::saved_syn;
 
 /// How often another port is asked for when the kernel gave one that the other family has no more.
 const ATTEMPTS: usize = 20;
@@ -38,6 +39,7 @@ fn listen_v6_only(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    saved_syn::keep(&socket);
     socket.listen(BACKLOG)?;
     TcpListener::from_std(socket.into())
 }

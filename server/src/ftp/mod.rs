@@ -104,9 +104,14 @@ impl Service {
 
     /// Lives one control connection, from greeting to end.
     pub async fn live(&self, accepted: Accepted) {
-        let Accepted { stream, local, peer } = accepted;
+        let Accepted {
+            stream,
+            local,
+            peer,
+            syn,
+        } = accepted;
         let span = info_span!("ftp", %peer, %local);
-        let witness = Arc::new(Witness::new(self.site.journal.clone(), local, peer));
+        let witness = Arc::new(Witness::new(self.site.journal.clone(), local, peer, syn));
         let session = async {
             let Some(_seat) = self.seats.take(peer.ip()) else {
                 debug!("no more sessions");

@@ -197,6 +197,7 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
+    crate::saved_syn::keep(&socket);
     socket.listen(BACKLOG)?;
     Ok(socket.into())
 }

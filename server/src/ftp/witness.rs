@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use fwdrill_protocol::drill::DrillId;
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::ftp_reply::Reply;
-use fwdrill_protocol::sighting::Event;
+use fwdrill_protocol::sighting::{Event, Syn};
 
 use crate::journal::Journal;
 
@@ -20,17 +20,19 @@ pub struct Witness {
     journal: Journal,
     local: SocketAddr,
     peer: SocketAddr,
+    syn: Option<Syn>,
     drill: Mutex<Option<DrillId>>,
 }
 
 impl Witness {
     /// A witness of the control connection from `peer` that arrived at `local`, which is noted.
-    pub fn new(journal: Journal, local: SocketAddr, peer: SocketAddr) -> Self {
-        journal.record(None, Flow::FtpControl, local, peer, Event::Accepted);
+    pub fn new(journal: Journal, local: SocketAddr, peer: SocketAddr, syn: Option<Syn>) -> Self {
+        journal.accepted(None, Flow::FtpControl, local, peer, syn);
         Witness {
             journal,
             local,
             peer,
+            syn,
             drill: Mutex::new(None),
         }
     }
@@ -39,7 +41,8 @@ impl Witness {
     pub fn belongs_to(&self, drill: DrillId) {
         let before = self.lock().replace(drill);
         if before != Some(drill) {
-            self.control(Event::Accepted);
+            self.journal
+                .accepted(Some(drill), Flow::FtpControl, self.local, self.peer, self.syn);
         }
     }
 
@@ -76,8 +79,8 @@ impl Witness {
     }
 
     /// Somebody connected to the passive port.
-    pub fn data_accepted(&self, local: SocketAddr, peer: SocketAddr) {
-        self.data(local, peer, Event::Accepted);
+    pub fn data_accepted(&self, local: SocketAddr, peer: SocketAddr, syn: Option<Syn>) {
+        self.journal.accepted(self.drill(), Flow::FtpPassive, local, peer, syn);
     }
 
     /// Somebody else than the client connected to the passive port, and was refused.
@@ -117,7 +120,7 @@ mod tests {
     fn a_drill_finds_the_control_connection_though_it_named_itself_later() {
         let journal = Journal::in_memory(Limits::default());
         let (local, peer) = (([127, 0, 0, 1], 2021).into(), ([192, 0, 2, 9], 40000).into());
-        let witness = Witness::new(journal.clone(), local, peer);
+        let witness = Witness::new(journal.clone(), local, peer, None);
         let drill = DrillId::random();
         witness.belongs_to(drill);
         witness.belongs_to(drill);

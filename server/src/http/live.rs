@@ -26,6 +26,7 @@ pub(crate) async fn live(site: Arc<Site>, accepted: Accepted, stopping: Cancella
         ends: Ends {
             local: accepted.local,
             peer: accepted.peer,
+            syn: accepted.syn,
         },
         site,
         noted: Mutex::new(Noted::Nothing),
@@ -107,13 +108,13 @@ impl Visit {
         };
         if news {
             *noted = Noted::For(drill);
-            self.site.note(drill, self.ends, Event::Accepted);
+            self.site.note_accepted(drill, self.ends);
         }
     }
 
     fn note_silent_end(&self) {
         if *self.noted.lock().unwrap_or_else(PoisonError::into_inner) == Noted::Nothing {
-            self.site.note(None, self.ends, Event::Accepted);
+            self.site.note_accepted(None, self.ends);
         }
     }
 }

@@ -28,17 +28,17 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use fwdrill_protocol::drill::{DRILL_HEADER, DrillId, EVIDENCE_PATH};
-use fwdrill_protocol::evidence::ServerState;
 use fwdrill_protocol::flow::Flow;
-use fwdrill_protocol::sighting::Event;
+use fwdrill_protocol::sighting::{Event, Syn};
 use fwdrill_protocol::sweep::SWEEP_PATH;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 
+use crate::evidence::EvidenceDesk;
 use crate::journal::Journal;
 use crate::shelf::Shelf;
 use crate::sweep::Sweep;
-use crate::{evidence, version};
+use crate::version;
 use body::Body;
 use representation::{put, status};
 use transfer::Transfer;
@@ -74,7 +74,7 @@ pub(crate) struct Site {
     pub(crate) flow: Flow,
     pub(crate) shelf: Shelf,
     pub(crate) journal: Journal,
-    pub(crate) state: Arc<ServerState>,
+    pub(crate) evidence: EvidenceDesk,
     pub(crate) sweep: Option<Arc<Sweep>>,
     pub(crate) limits: Limits,
 }
@@ -84,6 +84,7 @@ pub(crate) struct Site {
 pub(crate) struct Ends {
     pub(crate) local: SocketAddr,
     pub(crate) peer: SocketAddr,
+    pub(crate) syn: Option<Syn>,
 }
 
 /// An answer without a representation: the status and one line that says why.
@@ -126,7 +127,7 @@ impl Site {
                 "text/plain; charset=utf-8",
                 Caching::Never,
             )),
-            EVIDENCE_PATH => evidence::of(drill, &self.journal, &self.state),
+            EVIDENCE_PATH => self.evidence.answer(drill).await,
             SWEEP_PATH => match &self.sweep {
                 Some(sweep) => sweep.offer(drill),
                 None => Err(Problem(StatusCode::NOT_FOUND, "there is no FTP here")),
@@ -146,6 +147,10 @@ impl Site {
             bytes,
             moved: AtomicU64::new(0),
         })
+    }
+
+    fn note_accepted(&self, drill: Option<DrillId>, ends: Ends) {
+        self.journal.accepted(drill, self.flow, ends.local, ends.peer, ends.syn);
     }
 
     fn note(&self, drill: Option<DrillId>, ends: Ends, event: Event) {

@@ -264,6 +264,7 @@ mod tests {
             flow: Flow::Http,
             local: ([127, 0, 0, 1], 2221).into(),
             peer: ([127, 0, 0, 1], port).into(),
+            syn: None,
             event: Event::Accepted,
         }
     }

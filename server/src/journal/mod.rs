@@ -5,18 +5,21 @@
 
 mod file;
 
-use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fwdrill_protocol::drill::DrillId;
 use fwdrill_protocol::flow::Flow;
-use fwdrill_protocol::sighting::{Event, Sighting};
-use jiff::Timestamp;
+use fwdrill_protocol::sighting::{Event, Sighting, Syn};
+use jiff::{SignedDuration, Timestamp};
 
 use file::JournalFile;
 pub use file::JournalFileError;
+
+/// A drill's connections begin together; the first to name it need not be the first to arrive.
+const BEFORE_ITS_NAME: SignedDuration = SignedDuration::from_secs(5);
 
 /// How much a journal keeps in memory. Whatever is beyond is forgotten, oldest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +72,25 @@ impl Journal {
         })
     }
 
+    /// Notes that a connection was accepted, now; `syn` is what it began with.
+    pub fn accepted(&self, drill: Option<DrillId>, flow: Flow, local: SocketAddr, peer: SocketAddr, syn: Option<Syn>) {
+        self.note(drill, flow, local, peer, syn, Event::Accepted);
+    }
+
     /// Notes what was seen, now. `peer` and `local` are as in [`Sighting`]. Long texts in the event are cut.
     pub fn record(&self, drill: Option<DrillId>, flow: Flow, local: SocketAddr, peer: SocketAddr, event: Event) {
+        self.note(drill, flow, local, peer, None, event);
+    }
+
+    fn note(
+        &self,
+        drill: Option<DrillId>,
+        flow: Flow,
+        local: SocketAddr,
+        peer: SocketAddr,
+        syn: Option<Syn>,
+        event: Event,
+    ) {
         let sighting = Sighting {
             schema: Sighting::SCHEMA.to_owned(),
             at: Timestamp::now(),
@@ -78,6 +98,7 @@ impl Journal {
             flow,
             local,
             peer,
+            syn,
             event: clipped(event),
         };
         if let Some(file) = &self.file {
@@ -108,6 +129,19 @@ impl Journal {
     /// What was seen of connections that never named a drill. For the operator; no client gets to read it.
     pub fn without_drill(&self) -> Vec<Sighting> {
         self.memory().without_drill.iter().cloned().collect()
+    }
+
+    /// How many connections from these addresses were accepted since shortly before `since` that never named a drill, by
+    /// flow. A drill may know this much of what it failed to say itself; no client gets to read more.
+    pub fn unnamed(&self, since: Timestamp, peers: &BTreeSet<IpAddr>) -> BTreeMap<Flow, u64> {
+        let since = since - BEFORE_ITS_NAME;
+        let mut counted = BTreeMap::new();
+        let memory = self.memory();
+        let recent = memory.without_drill.iter().rev().take_while(|seen| seen.at >= since);
+        for seen in recent.filter(|seen| peers.contains(&seen.peer.ip()) && seen.event == Event::Accepted) {
+            *counted.entry(seen.flow).or_default() += 1;
+        }
+        counted
     }
 
     /// How many lines the file is missing because the disk was too slow or full.
@@ -285,6 +319,21 @@ mod tests {
         let journal = Journal::in_memory(LIMITS);
         (1..=5).for_each(|port| see(&journal, None, port));
         assert_eq!(ports(&journal.without_drill()), [4, 5]);
+    }
+
+    #[test]
+    fn a_drill_learns_how_many_of_its_own_connections_never_named_it_and_nothing_of_others() {
+        let journal = Journal::in_memory(Limits::default());
+        let ours: BTreeSet<IpAddr> = [[127, 0, 0, 1].into()].into();
+        let begun = Timestamp::now();
+        (1..=3).for_each(|port| see(&journal, None, port));
+        journal.accepted(None, Flow::Version, address(3333), ([192, 0, 2, 1], 1).into(), None);
+        see(&journal, Some(DrillId::random()), 4);
+        assert_eq!(journal.unnamed(begun, &ours), [(Flow::Version, 3)].into());
+        assert_eq!(
+            journal.unnamed(begun + SignedDuration::from_mins(1), &ours),
+            BTreeMap::new()
+        );
     }
 
     #[test]

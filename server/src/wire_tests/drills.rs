@@ -40,10 +40,22 @@ async fn a_drill_reads_what_was_seen_of_it_at_either_port_and_nobody_else_does()
         let Evidence {
             schema,
             server: state,
+            host,
+            unnamed,
+            forgotten,
             sightings,
         } = evidence(&server, flow, ours).await.unwrap();
         assert_eq!(schema, Evidence::SCHEMA);
         assert_eq!(state.listening, server.announcement.addresses);
+        let ports: Vec<u16> = state.estate_ports.iter().collect();
+        let listening = host.unwrap().listening;
+        assert!(
+            ports
+                .iter()
+                .all(|port| listening.iter().any(|seen| seen.address.port() == *port))
+        );
+        // The last request above named no drill, and came from the same address.
+        assert_eq!((unnamed.get(&Flow::Http), forgotten), (Some(&1), 0));
         let of_the_wire: Vec<_> = sightings.into_iter().filter(|sighting| sighting.peer == us).collect();
         let answered = |request: &str, status| Event::Answered {
             request: request.to_owned(),
@@ -69,6 +81,8 @@ async fn a_drill_reads_what_was_seen_of_it_at_either_port_and_nobody_else_does()
         for sighting in of_the_wire {
             assert_eq!((sighting.drill, sighting.flow), (Some(ours), Flow::Http));
             assert_eq!(sighting.local, server.address(Flow::Http));
+            let ttl = sighting.syn.map(|syn| syn.ttl);
+            assert_eq!(ttl.is_some(), sighting.event == Event::Accepted, "{sighting:?}");
         }
     }
     let of_theirs = evidence(&server, Flow::Http, theirs).await.unwrap().sightings;

@@ -13,6 +13,7 @@ use super::reply::Reply;
 use super::session::Session;
 use crate::ftp::passive::{Claim, Lease};
 use crate::ftp::witness::Witness;
+use crate::saved_syn;
 
 /// How many strangers at one passive port are noted: they shall not fill a drill's journal.
 const STRANGERS_NOTED: usize = 16;
@@ -143,7 +144,7 @@ impl Listening {
                         self.turn_away(peer, witness);
                         continue;
                     }
-                    witness.data_accepted(self.address, peer);
+                    witness.data_accepted(self.address, peer, saved_syn::of(&stream));
                     if let Err(error) = stream.set_nodelay(true) {
                         debug!(%error, "the data connection is gone already");
                     }

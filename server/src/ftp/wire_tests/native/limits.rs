@@ -139,7 +139,7 @@ async fn a_session_that_waits_is_small() {
         local: peer,
         peer,
         stopping: CancellationToken::new(),
-        witness: Arc::new(Witness::new(service.site().journal.clone(), peer, peer)),
+        witness: Arc::new(Witness::new(service.site().journal.clone(), peer, peer, None)),
     };
     let size = size_of_val(&*Native::new(service.site().clone()).live(connection));
     assert!(size <= 2048, "{size}");
@@ -151,6 +151,7 @@ async fn a_session_that_waits_is_small() {
         stream,
         local: peer,
         peer,
+        syn: None,
     }));
     assert!(size <= 2048, "{size}");
 }

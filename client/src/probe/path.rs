@@ -1,0 +1,130 @@
+//! What has to be known of the path where something went wrong: traces, TTLs, and what both hosts count. Asked only where
+//! two causes remain; a path on which all is well costs nothing here.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use fwdrill_protocol::flow::{Expected, Flow};
+use fwdrill_protocol::report::Outcome;
+
+use super::answer_ttl::answer_ttl;
+use super::knock::Knocks;
+use super::trace::trace;
+use super::{Site, services_that_answered};
+use crate::observation::path::PathFacts;
+use crate::observation::{Attempt, Observations};
+
+/// How many ports of one kind are looked at. Routers answer about six times in a row, and one of these is the reference.
+const MOST: usize = 5;
+
+/// Explores the path to every port that has something to explain, and to one that works.
+pub(super) async fn explore(site: &Site<'_>, seen: &Observations) -> PathFacts {
+    let mut facts = PathFacts {
+        local: local_address(site.address),
+        ..seen.path.clone()
+    };
+    let suspects = suspects(site, seen);
+    if suspects.is_empty() {
+        return facts;
+    }
+    let patience = patience(seen);
+    facts.reference = services_that_answered(seen)
+        .into_iter()
+        .find(|to| !suspects.iter().any(|one| one.to == *to));
+    let answering: Vec<(SocketAddr, Outcome)> = suspects
+        .iter()
+        .filter(|suspect| matches!(suspect.outcome, Outcome::Refused | Outcome::Open))
+        .map(|suspect| (suspect.to, suspect.outcome))
+        .chain(facts.reference.map(|to| (to, Outcome::Open)))
+        .collect();
+    let traced: Vec<SocketAddr> = suspects
+        .iter()
+        .map(|suspect| suspect.to)
+        .chain(facts.reference)
+        .collect();
+    // A trace knocks as well: both at once would be counted as one.
+    facts.traces = join_all(traced.iter().map(|to| trace(*to, patience))).await;
+    let ttls = join_all(
+        answering
+            .iter()
+            .map(|(to, outcome)| answer_ttl(*to, *outcome, patience)),
+    )
+    .await;
+    facts.answers = ttls.into_iter().flatten().collect();
+    facts.knocks = Knocks::new(site, seen, patience).at_all(&suspects).await;
+    facts
+}
+
+/// A port whose state has more than one explanation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Suspect {
+    pub(super) to: SocketAddr,
+    pub(super) flow: Flow,
+    /// [`Outcome::Open`] for a connection that stood and on which the service did not speak.
+    pub(super) outcome: Outcome,
+}
+
+fn suspects(site: &Site<'_>, seen: &Observations) -> Vec<Suspect> {
+    let wanted = |flow| site.plan.estate.expected(&site.plan.vantage, flow) == Expected::Open;
+    let mut suspects: Vec<Suspect> = seen
+        .attempts
+        .iter()
+        .filter(|(flow, _)| wanted(**flow))
+        .filter_map(|(flow, attempt)| suspect(*flow, attempt, seen))
+        .take(MOST)
+        .collect();
+    // One port of the range stands for all of them.
+    if wanted(Flow::FtpPassive) {
+        suspects.extend(seen.passive.ports.iter().find_map(|port| {
+            let outcome = port.attempt.outcome;
+            let lost = matches!(outcome, Outcome::Timeout | Outcome::Unreachable)
+                || seen.passive.swept && outcome == Outcome::Refused;
+            lost.then_some(Suspect {
+                to: port.attempt.to,
+                flow: Flow::FtpPassive,
+                outcome,
+            })
+        }));
+    }
+    suspects
+}
+
+fn suspect(flow: Flow, attempt: &Attempt, seen: &Observations) -> Option<Suspect> {
+    let outcome = match attempt.outcome {
+        Outcome::CheckFailed => return None,
+        Outcome::Open | Outcome::Reset if !seen.spoke(flow) => Outcome::Open,
+        Outcome::Open => return None,
+        lost => lost,
+    };
+    Some(Suspect {
+        to: attempt.to,
+        flow,
+        outcome,
+    })
+}
+
+/// How long a hop gets to answer: a few round trips, as far as they are known.
+fn patience(seen: &Observations) -> Duration {
+    let slowest = seen
+        .attempts
+        .values()
+        .filter(|attempt| attempt.stood())
+        .filter_map(|attempt| attempt.rtt_ms)
+        .fold(f64::NAN, f64::max);
+    if slowest.is_nan() {
+        return Duration::from_millis(800);
+    }
+    Duration::from_secs_f64((slowest * 4.0 / 1000.0).clamp(0.3, 2.5))
+}
+
+/// The address from which the target is dialled. Connecting a UDP socket sends nothing.
+pub(super) fn local_address(target: IpAddr) -> Option<IpAddr> {
+    let any: SocketAddr = match target {
+        IpAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
+        IpAddr::V6(_) => ([0; 8], 0).into(),
+    };
+    let socket = std::net::UdpSocket::bind(any).ok()?;
+    socket.connect((target, 9)).ok()?;
+    Some(socket.local_addr().ok()?.ip())
+}

@@ -1,0 +1,58 @@
+//! Socket options that say how far a packet may go, and how far an answer may have come.
+
+use std::io;
+use std::net::SocketAddr;
+
+use nix::libc;
+use nix::sys::socket::{setsockopt, sockopt};
+use nix::{setsockopt_impl, sockopt_impl};
+use socket2::{Domain, Protocol, Socket, Type};
+
+sockopt_impl!(
+    /// ip(7): an answer with a smaller TTL is dropped, as if it had not come.
+    MinTtl,
+    SetOnly,
+    libc::IPPROTO_IP,
+    libc::IP_MINTTL,
+    i32
+);
+sockopt_impl!(
+    /// The same for IPv6 (RFC 5082).
+    MinHopCount,
+    SetOnly,
+    libc::IPPROTO_IPV6,
+    libc::IPV6_MINHOPCOUNT,
+    i32
+);
+
+/// What a connection attempt sets before its SYN leaves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// How many hops the packets may go: a router that counts it down to nothing answers "time exceeded".
+    pub(crate) ttl: Option<u8>,
+    /// The smallest TTL with which an answer may arrive.
+    pub(crate) min_ttl: Option<u8>,
+}
+
+/// A non-blocking TCP socket for `to`, whose ICMP errors can be read from its error queue (ip(7), IP_RECVERR).
+pub(super) fn open(to: SocketAddr, reach: Reach) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
+    match to {
+        SocketAddr::V4(_) => {
+            setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;
+            reach.ttl.map_or(Ok(()), |ttl| socket.set_ttl_v4(ttl.into()))?;
+            if let Some(least) = reach.min_ttl {
+                setsockopt(&socket, MinTtl, &least.into())?;
+            }
+        }
+        SocketAddr::V6(_) => {
+            setsockopt(&socket, sockopt::Ipv6RecvErr, &true)?;
+            reach.ttl.map_or(Ok(()), |ttl| socket.set_unicast_hops_v6(ttl.into()))?;
+            if let Some(least) = reach.min_ttl {
+                setsockopt(&socket, MinHopCount, &least.into())?;
+            }
+        }
+    }
+    Ok(socket)
+}
