@@ -54,26 +54,43 @@ pub(crate) struct Side {
 }
 
 impl Rehearsed {
-    /// How it ended, both ends and client alone taken together.
+    /// How it ended: the worse of both ends and the client alone.
     pub(crate) fn judgement(&self) -> Judgement {
-        let sides = [Some(&self.both), self.alone.as_ref()];
-        let mut sides = sides.into_iter().flatten();
-        let gap = self.rehearsal.scenario.known_gap.is_some();
-        if sides.clone().any(|side| side.report.is_err()) {
-            return if gap { Judgement::Gap } else { Judgement::Undone };
-        }
-        match (sides.all(|side| side.mismatches.is_empty()), gap) {
-            (true, false) => Judgement::Right,
-            (true, true) => Judgement::GapClosed,
-            (false, false) => Judgement::Wrong,
-            (false, true) => Judgement::Gap,
-        }
+        let scenario = &self.rehearsal.scenario;
+        let (gap, alone_gap) = (scenario.known_gap.is_some(), scenario.known_gap_alone.is_some());
+        let both = self.both.judgement(gap, gap);
+        // What both ends together do not tell the client alone need not.
+        let alone = self
+            .alone
+            .as_ref()
+            .map(|alone| alone.judgement(gap || alone_gap, alone_gap));
+        alone.map_or(both, |alone| alone.max(both))
+    }
+
+    /// Why it is not right yet, if its file says so.
+    pub(crate) fn gap(&self) -> Option<&str> {
+        let scenario = &self.rehearsal.scenario;
+        scenario.known_gap.as_deref().or(scenario.known_gap_alone.as_deref())
     }
 
     /// The file's name without its extension.
     pub(crate) fn name(&self) -> String {
         let stem = self.rehearsal.file.file_stem();
         stem.map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default()
+    }
+}
+
+impl Side {
+    /// `excused`: a gap is known that may be the reason; `named`: it is named for this very side.
+    fn judgement(&self, excused: bool, named: bool) -> Judgement {
+        let holds = self.report.is_ok() && self.mismatches.is_empty();
+        match (holds, excused) {
+            (true, _) if named => Judgement::GapClosed,
+            (true, _) => Judgement::Right,
+            (false, true) => Judgement::Gap,
+            (false, false) if self.report.is_err() => Judgement::Undone,
+            (false, false) => Judgement::Wrong,
+        }
     }
 }
 

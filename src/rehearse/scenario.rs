@@ -39,6 +39,9 @@ pub(crate) struct Scenario {
     /// Why this path is not diagnosed rightly yet. To be removed as soon as it is.
     #[serde(default)]
     pub(crate) known_gap: Option<String>,
+    /// Why the client alone does not diagnose it rightly yet, although both ends together do.
+    #[serde(default)]
+    pub(crate) known_gap_alone: Option<String>,
     #[serde(default)]
     pub(crate) link: BTreeMap<String, Link>,
     #[serde(default)]

@@ -6,19 +6,19 @@ use fwdrill_protocol::report::{Report, Verdict};
 use super::lab::Ends;
 use super::scenario::Scenario;
 
-/// How a scenario ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How a scenario ended, from the best to the worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Judgement {
     /// As expected.
     Right,
-    /// Not as expected.
-    Wrong,
     /// Not as expected, and the scenario says why.
     Gap,
-    /// As expected, although the scenario still names a gap: that line has to go.
-    GapClosed,
     /// Could not be carried out: neither right nor wrong.
     Undone,
+    /// As expected, although the scenario still names a gap: that line has to go.
+    GapClosed,
+    /// Not as expected.
+    Wrong,
 }
 
 impl Judgement {

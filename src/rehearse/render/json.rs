@@ -18,7 +18,7 @@ fn path(one: &Rehearsed) -> Value {
         "title": scenario.title,
         "judgement": one.judgement().name(),
         "expected": scenario.expect,
-        "known_gap": scenario.known_gap,
+        "known_gap": one.gap(),
         "complaints": complaints(one),
         "both_ends": side(&one.both),
         "client_alone": one.alone.as_ref().map(side),

@@ -29,8 +29,7 @@ fn status(one: &Rehearsed) -> TestCaseStatus {
         Judgement::Wrong | Judgement::GapClosed => TestCaseStatus::non_success(NonSuccessKind::Failure),
         Judgement::Undone => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
-    let gap = one.rehearsal.scenario.known_gap.clone();
-    status.set_message(gap.unwrap_or_else(|| judgement.name().to_owned()));
+    status.set_message(one.gap().unwrap_or(judgement.name()));
     status.set_description(complaints(one).join("\n"));
     status
 }

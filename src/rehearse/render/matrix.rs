@@ -11,7 +11,7 @@ pub(super) fn render(rehearsed: &[Rehearsed]) -> String {
         "| path | expected | found with both ends | found by the client alone | |\n|---|---|---|---|---|\n".to_owned();
     for one in rehearsed {
         let scenario = &one.rehearsal.scenario;
-        let note = match (one.judgement(), &scenario.known_gap) {
+        let note = match (one.judgement(), one.gap()) {
             (Judgement::Gap, Some(gap)) => format!("gap: {gap}"),
             (judgement, _) => judgement.name().to_owned(),
         };

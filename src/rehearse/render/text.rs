@@ -22,12 +22,11 @@ pub(super) fn render(rehearsed: &[Rehearsed]) -> String {
             one.both.elapsed.as_secs_f64(),
             found(&one.both),
         );
-        let scenario = &one.rehearsal.scenario;
-        match (judgement, &scenario.known_gap) {
+        match (judgement, one.gap()) {
             (Judgement::GapClosed, _) => {
                 let _ = writeln!(
                     text,
-                    "  it is found now: remove known_gap from {}",
+                    "  it is found now: its known gap has to go from {}",
                     one.rehearsal.file.display()
                 );
             }
