@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::drill::DrillId;
 use crate::flow::Flow;
+use crate::report::Outcome;
 
 /// One thing the server saw. Lines of a journal are these, one JSON object each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -73,6 +74,19 @@ pub enum Event {
     PassiveRangeExhausted,
     /// A data connection came from another address (`peer`) than its control connection, and was refused.
     DataSourceMismatch,
+    /// PORT or EPRT named another address than the client's as the server sees it, and was refused: active mode through
+    /// NAT, for one.
+    ActiveAddressRefused {
+        /// What it named.
+        to: SocketAddr,
+    },
+    /// The server connected to the client in active mode, or tried to.
+    ActiveConnection {
+        /// Where PORT or EPRT said that the client listens.
+        to: SocketAddr,
+        /// What came of it.
+        outcome: Outcome,
+    },
     /// A file was sent or received over a data connection or HTTP.
     Transferred {
         /// The path in the server's tree.

@@ -15,6 +15,7 @@ use std::time::SystemTime;
 
 use cap_std::ambient_authority;
 use cap_std::fs::Dir;
+use fwdrill_protocol::estate::limits::DropBoxLimits;
 use thiserror::Error;
 
 use account::Account;
@@ -24,30 +25,6 @@ pub use upload::{Placement, Upload};
 const INCOMING: &str = ".incoming";
 /// The longest name of a client or file, in bytes.
 const MOST_NAME_BYTES: usize = 128;
-
-/// How much may be dropped. Anybody who may log in may upload, so everything has a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DropBoxLimits {
-    /// The size of one file.
-    pub file_bytes: u64,
-    /// The size of all files of one client, those on their way among them.
-    pub client_bytes: u64,
-    /// How many files one client has.
-    pub client_files: usize,
-    /// How many clients there are.
-    pub clients: usize,
-}
-
-impl Default for DropBoxLimits {
-    fn default() -> Self {
-        DropBoxLimits {
-            file_bytes: 256 << 20,
-            client_bytes: 1 << 30,
-            client_files: 1_000,
-            clients: 10_000,
-        }
-    }
-}
 
 /// A directory that clients drop files into. Its methods block for as long as the file system does.
 #[derive(Debug)]
@@ -156,6 +133,54 @@ impl DropBox {
         match self.directory.create_dir(client) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(UploadError::Exists),
             made => Ok(made?),
+        }
+    }
+
+    /// Whether a client has a file of this name.
+    pub fn has(&self, client: &str, file: &str) -> bool {
+        is_name(client) && is_name(file) && self.size_of(client, file).is_ok()
+    }
+
+    /// Removes a file of a client.
+    pub fn remove(&self, client: &str, file: &str) -> io::Result<()> {
+        let size = self.size_of(client, file)?;
+        self.directory.open_dir(client)?.remove_file(file)?;
+        self.release(client, size);
+        Ok(())
+    }
+
+    /// Renames a file of a client; what has the name already is replaced.
+    pub fn rename(&self, client: &str, file: &str, to: &str) -> Result<(), UploadError> {
+        check_name(to)?;
+        self.size_of(client, file)?;
+        let directory = self.directory.open_dir(client)?;
+        let replaced = match self.size_of(client, to) {
+            Ok(size) if file != to => size,
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            Err(error) => return Err(error.into()),
+        };
+        directory.rename(file, &directory, to)?;
+        self.release(client, replaced);
+        Ok(())
+    }
+
+    /// Removes the directory of a client, if it is empty.
+    pub fn remove_client(&self, client: &str) -> io::Result<()> {
+        if !is_name(client) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        self.directory.remove_dir(client)
+    }
+
+    /// Not found: also what is no regular file, or cannot be a file of a client.
+    fn size_of(&self, client: &str, file: &str) -> io::Result<u64> {
+        if !is_name(client) || !is_name(file) {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        match self.directory.open_dir(client)?.symlink_metadata(file)? {
+            metadata if metadata.is_file() => Ok(metadata.len()),
+            _ => Err(io::ErrorKind::NotFound.into()),
         }
     }
 

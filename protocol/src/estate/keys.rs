@@ -1,5 +1,7 @@
 //! Every key of the estate, each with what it expects: one line per key.
 
+use std::time::Duration;
+
 use super::value::{Misfit, Value};
 use super::{Estate, Mode, Tls};
 use crate::flow::{Expected, Flow};
@@ -13,6 +15,10 @@ pub(crate) struct Key {
 
 const PORT: &str = "expected a port, 1-65535 (0: any free port)";
 const BOOLEAN: &str = "expected true or false";
+const COUNT: &str = "expected a number, 1 or more";
+/// A limit is to be one.
+const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
+const SECONDS: &str = "expected a number of seconds, more than 0 and a day at most";
 const ADVERTISED_FOR: &str =
     r#"expected a list such as [{ network = "10.20.0.0/24", address = "10.20.0.10" }] with IPv4 addresses"#;
 
@@ -26,7 +32,7 @@ pub(crate) const KEYS: &[Key] = &[
     Key {
         path: "clients",
         expected: "expected a number of clients, 1 or more",
-        set: |e, v| put(&mut e.clients, count(v)),
+        set: |e, v| put(&mut e.clients, positive(v)),
     },
     Key {
         path: "server.host",
@@ -73,6 +79,11 @@ pub(crate) const KEYS: &[Key] = &[
         set: |e, v| put(&mut e.ftp.tls, tls(v)),
     },
     Key {
+        path: "ftp.active",
+        expected: BOOLEAN,
+        set: |e, v| put(&mut e.ftp.active, v.boolean()),
+    },
+    Key {
         path: "ftp.anonymous",
         expected: BOOLEAN,
         set: |e, v| put(&mut e.ftp.anonymous, v.boolean()),
@@ -81,6 +92,81 @@ pub(crate) const KEYS: &[Key] = &[
         path: USERS,
         expected: r#"expected a list such as [{ name = "scan", password = "..." }], without "anonymous" and "drill""#,
         set: |e, v| put(&mut e.ftp.users, users(v)),
+    },
+    Key {
+        path: "ftp.limits.sessions",
+        expected: COUNT,
+        set: |e, v| put(&mut e.ftp.limits.sessions, positive(v)),
+    },
+    Key {
+        path: "ftp.limits.sessions_per_address",
+        expected: COUNT,
+        set: |e, v| put(&mut e.ftp.limits.sessions_per_address, positive(v)),
+    },
+    Key {
+        path: "ftp.limits.line_bytes",
+        expected: "expected a number of bytes, 512 to 65536",
+        set: |e, v| put(&mut e.ftp.limits.line_bytes, between(v, 512, 65_536)),
+    },
+    Key {
+        path: "ftp.limits.idle_seconds",
+        expected: SECONDS,
+        set: |e, v| put(&mut e.ftp.limits.idle, seconds(v)),
+    },
+    Key {
+        path: "ftp.limits.login_seconds",
+        expected: SECONDS,
+        set: |e, v| put(&mut e.ftp.limits.login, seconds(v)),
+    },
+    Key {
+        path: "ftp.limits.data_connect_seconds",
+        expected: SECONDS,
+        set: |e, v| put(&mut e.ftp.limits.data_connect, seconds(v)),
+    },
+    Key {
+        path: "ftp.limits.stall_seconds",
+        expected: SECONDS,
+        set: |e, v| put(&mut e.ftp.limits.stall, seconds(v)),
+    },
+    Key {
+        path: "ftp.limits.handshake_seconds",
+        expected: SECONDS,
+        set: |e, v| put(&mut e.ftp.limits.handshake, seconds(v)),
+    },
+    Key {
+        path: "ftp.limits.failure_delay_seconds",
+        expected: SECONDS,
+        set: |e, v| put(&mut e.ftp.limits.failure_delay, seconds(v)),
+    },
+    Key {
+        path: "ftp.limits.login_failures",
+        expected: COUNT,
+        set: |e, v| put(&mut e.ftp.limits.login_failures, positive(v)),
+    },
+    Key {
+        path: "ftp.limits.lockout_seconds",
+        expected: SECONDS,
+        set: |e, v| put(&mut e.ftp.limits.lockout, seconds(v)),
+    },
+    Key {
+        path: "dropbox.file_bytes",
+        expected: COUNT,
+        set: |e, v| put(&mut e.dropbox.file_bytes, positive(v)),
+    },
+    Key {
+        path: "dropbox.client_bytes",
+        expected: COUNT,
+        set: |e, v| put(&mut e.dropbox.client_bytes, positive(v)),
+    },
+    Key {
+        path: "dropbox.client_files",
+        expected: COUNT,
+        set: |e, v| put(&mut e.dropbox.client_files, positive(v)),
+    },
+    Key {
+        path: "dropbox.clients",
+        expected: COUNT,
+        set: |e, v| put(&mut e.dropbox.clients, positive(v)),
     },
     Key {
         path: "ports.version",
@@ -175,8 +261,20 @@ fn tls(value: &Value) -> Result<Tls, Misfit> {
     }
 }
 
-fn count(value: &Value) -> Result<u32, Misfit> {
-    value.integer().and_then(|n| if n == 0 { Err(None) } else { Ok(n) })
+fn positive<T: TryFrom<i64> + PartialEq + Default>(value: &Value) -> Result<T, Misfit> {
+    (value.integer()).and_then(|n: T| if n == T::default() { Err(None) } else { Ok(n) })
+}
+
+fn between(value: &Value, least: usize, most: usize) -> Result<usize, Misfit> {
+    (value.integer()).and_then(|n| if (least..=most).contains(&n) { Ok(n) } else { Err(None) })
+}
+
+fn seconds(value: &Value) -> Result<Duration, Misfit> {
+    let seconds = value.number()?;
+    if seconds > 0.0 && seconds <= LONGEST_WAIT.as_secs_f64() {
+        return Ok(Duration::from_secs_f64(seconds));
+    }
+    Err(None)
 }
 
 fn port_set(value: &Value) -> Result<super::PortSet, Misfit> {

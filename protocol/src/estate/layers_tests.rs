@@ -131,3 +131,36 @@ fn a_password_never_stands_in_a_mistake() {
     let error = file("[[ftp.users]]\nname = \"scan\"\npassword = 20211234").unwrap_err();
     assert!(!error.contains("20211234"), "{error}");
 }
+
+#[test]
+fn every_limit_of_ftp_and_of_the_drop_box_is_a_key() {
+    let estate = file(
+        "[ftp]\nactive = true\n[ftp.limits]\nsessions = 7\nline_bytes = 512\nidle_seconds = 0.5\nlogin_failures = 3\n\
+         [dropbox]\nfile_bytes = 1000\nclients = 2\n",
+    )
+    .unwrap();
+    assert!(estate.ftp.active);
+    let limits = estate.ftp.limits;
+    assert_eq!((limits.sessions, limits.line_bytes, limits.login_failures), (7, 512, 3));
+    assert_eq!(limits.idle, std::time::Duration::from_millis(500));
+    assert_eq!((estate.dropbox.file_bytes, estate.dropbox.clients), (1000, 2));
+}
+
+#[test]
+fn a_limit_that_is_none_is_a_mistake() {
+    let mistakes = file(
+        "[ftp.limits]\nsessions = 0\nline_bytes = 100\nidle_seconds = 0\nstall_seconds = \"nan\"\nlogin_seconds = 1e9\n\
+         [dropbox]\nclient_bytes = -1\n",
+    )
+    .unwrap_err();
+    for key in [
+        "sessions",
+        "line_bytes",
+        "idle_seconds",
+        "stall_seconds",
+        "login_seconds",
+        "client_bytes",
+    ] {
+        assert!(mistakes.contains(key), "{key} is missing: {mistakes}");
+    }
+}

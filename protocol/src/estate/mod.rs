@@ -9,6 +9,7 @@ pub mod expectation;
 pub mod host;
 mod keys;
 pub mod layers;
+pub mod limits;
 pub mod mistake;
 pub mod port_set;
 mod value;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use crate::flow::Flow;
 use expectation::Expectations;
 use host::Host;
+use limits::{DropBoxLimits, FtpLimits};
 use port_set::PortSet;
 
 /// What listens where and what is expected, as both ends read it from the same file.
@@ -35,6 +37,8 @@ pub struct Estate {
     pub server: Server,
     /// The FTP service.
     pub ftp: Ftp,
+    /// How much clients may upload.
+    pub dropbox: DropBoxLimits,
     /// The ports of all other services.
     pub ports: Ports,
     /// What clients trust.
@@ -80,11 +84,15 @@ pub struct Ftp {
     pub advertised_for: Vec<AdvertisedFor>,
     /// Explicit FTPS (RFC 4217).
     pub tls: Tls,
+    /// Whether PORT and EPRT are obeyed (active mode): the server connects to the client then.
+    pub active: bool,
     /// Whether `anonymous` may log in.
     pub anonymous: bool,
     /// Users with a password. `anonymous` and `drill` are not among them.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub users: Vec<User>,
+    /// What sessions may cost.
+    pub limits: FtpLimits,
 }
 
 /// An advertised address for one network of clients (the cure for a missing hairpin).
@@ -171,9 +179,12 @@ impl Default for Estate {
                 advertised_address: None,
                 advertised_for: Vec::new(),
                 tls: Tls::Optional,
+                active: false,
                 anonymous: true,
                 users: Vec::new(),
+                limits: FtpLimits::default(),
             },
+            dropbox: DropBoxLimits::default(),
             ports: Ports {
                 version: 3333,
                 http: 2221,

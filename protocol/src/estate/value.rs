@@ -48,6 +48,15 @@ impl Value {
         T::try_from(number).map_err(|_| None)
     }
 
+    pub(crate) fn number(&self) -> Result<f64, Misfit> {
+        match self {
+            Value::Toml(toml::Value::Float(number)) => Ok(*number),
+            Value::Toml(toml::Value::Integer(number)) => Ok(*number as f64),
+            Value::Toml(_) => Err(None),
+            Value::Text(text) => text.trim().parse().map_err(|_| None),
+        }
+    }
+
     /// A table or an array of tables; as text, written in TOML's inline form.
     pub(crate) fn structured<T: DeserializeOwned>(&self) -> Result<T, Misfit> {
         let value = match self {

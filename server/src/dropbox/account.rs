@@ -38,6 +38,13 @@ impl DropBox {
         Ok(())
     }
 
+    /// Gives back what was removed while uploads are under way.
+    pub(super) fn release(&self, client: &str, freed: u64) {
+        if let Some(account) = self.accounts().get_mut(client) {
+            account.used = account.used.saturating_sub(freed);
+        }
+    }
+
     /// Ends one upload, giving `freed` bytes back.
     pub(super) fn close_account(&self, client: &str, freed: u64) {
         let mut accounts = self.accounts();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::site::SessionLimits;
+use fwdrill_protocol::estate::limits::FtpLimits;
 
 /// How many addresses are remembered; beyond that the one that was seen longest ago is forgotten.
 const MOST_ADDRESSES: usize = 4_096;
@@ -26,13 +26,13 @@ struct Failures {
 
 impl Lockout {
     /// Whether no password from this address is right at the moment.
-    pub fn is_locked_out(&self, address: IpAddr, limits: &SessionLimits) -> bool {
+    pub fn is_locked_out(&self, address: IpAddr, limits: &FtpLimits) -> bool {
         let failures = self.failures().get(&network(address)).copied();
         failures.is_some_and(|failures| failures.count >= limits.login_failures && failures.count_after(limits.lockout))
     }
 
     /// A login from this address has failed.
-    pub fn failed(&self, address: IpAddr, limits: &SessionLimits) {
+    pub fn failed(&self, address: IpAddr, limits: &FtpLimits) {
         let (mut failures, address) = (self.failures(), network(address));
         if failures.len() >= MOST_ADDRESSES && !failures.contains_key(&address) {
             let oldest = failures.iter().min_by_key(|(_, failures)| failures.last);
@@ -75,11 +75,11 @@ fn network(address: IpAddr) -> IpAddr {
 mod tests {
     use super::*;
 
-    fn limits() -> SessionLimits {
-        SessionLimits {
+    fn limits() -> FtpLimits {
+        FtpLimits {
             login_failures: 3,
             lockout: Duration::from_secs(60),
-            ..SessionLimits::default()
+            ..FtpLimits::default()
         }
     }
 

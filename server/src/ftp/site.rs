@@ -3,9 +3,9 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
+use fwdrill_protocol::estate::limits::FtpLimits;
 use fwdrill_protocol::estate::{Estate, Tls};
 use rustls::ServerConfig;
 use thiserror::Error;
@@ -17,52 +17,10 @@ use super::lockout::Lockout;
 use super::passive::{Lease, LendError, PassivePool};
 use super::tree::Tree;
 use super::witness::Witness;
-use crate::dropbox::{DropBox, DropBoxError, DropBoxLimits};
+use crate::dropbox::{DropBox, DropBoxError};
 use crate::journal::Journal;
 use crate::shelf::Shelf;
 use crate::tls::{self, TlsError};
-
-/// How long and how many. Every wait has a limit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SessionLimits {
-    /// Sessions in all; the next client is told 421. Fewer if the process may not open four files for each.
-    pub sessions: usize,
-    /// Without a command and without a transfer: 5 minutes, the least that RFC 1123 section 4.1.3.2 allows.
-    pub idle: Duration,
-    /// Without a byte on the data connection of a transfer.
-    pub stall: Duration,
-    /// Sessions from one address; the next client there is told 421. Many clients may share an address behind NAT.
-    pub sessions_per_address: usize,
-    /// From the greeting to a login (our own engine).
-    pub login: Duration,
-    /// From a 227 or 229 to the data connection; then the port is somebody else's (our own engine).
-    pub data_connect: Duration,
-    /// A TLS handshake (our own engine).
-    pub handshake: Duration,
-    /// What a wrong password costs.
-    pub failure_delay: Duration,
-    /// Wrong passwords from one address, after which no password is right for the time of `lockout`.
-    pub login_failures: u32,
-    /// See `login_failures`.
-    pub lockout: Duration,
-}
-
-impl Default for SessionLimits {
-    fn default() -> Self {
-        SessionLimits {
-            sessions: 10_000,
-            idle: Duration::from_secs(300),
-            stall: Duration::from_secs(60),
-            sessions_per_address: 2_000,
-            login: Duration::from_secs(60),
-            data_connect: Duration::from_secs(30),
-            handshake: Duration::from_secs(15),
-            failure_delay: Duration::from_millis(500),
-            login_failures: 10,
-            lockout: Duration::from_secs(60),
-        }
-    }
-}
 
 /// What every FTP session shares.
 #[derive(Debug)]
@@ -86,7 +44,9 @@ pub struct Site {
     /// The TLS configuration; `None` if and only if `tls` is off.
     pub tls_config: Option<Arc<ServerConfig>>,
     /// How long and how many.
-    pub limits: SessionLimits,
+    pub limits: FtpLimits,
+    /// Whether active mode is on.
+    pub active: bool,
 }
 
 /// Why there is no FTP service.
@@ -110,7 +70,7 @@ impl Site {
     /// Prepares the FTP service of `estate`, whose ports are those that were really bound: a passive port must not be
     /// one of them. Keeps certificate and drop box in `state`.
     pub async fn open(estate: &Estate, state: &Path, shelf: Shelf, journal: Journal) -> Result<Self, SiteError> {
-        let limits = SessionLimits::default();
+        let limits = estate.ftp.limits;
         let advertised = Advertised::new(&estate.ftp).await?;
         let (dropbox, tls_config) = open_state(estate, state).await?;
         let stolen = estate.stolen_ports();
@@ -127,7 +87,8 @@ impl Site {
             journal,
             tls: estate.ftp.tls,
             tls_config,
-            limits: SessionLimits {
+            active: estate.ftp.active,
+            limits: FtpLimits {
                 sessions: limits.sessions.min(affordable_sessions()),
                 ..limits
             },
@@ -153,7 +114,12 @@ impl Site {
             witness.belongs_to(drill);
         }
         info!(user = %visitor, "logged in");
-        Some((visitor, self.tree().await))
+        let tree = self.tree().await;
+        let tree = match visitor {
+            Visitor::User(_) => tree.with_changes(),
+            Visitor::Anonymous | Visitor::Drill(_) => tree,
+        };
+        Some((visitor, tree))
     }
 
     /// The tree as it is now; who holds it keeps that update set.
@@ -199,9 +165,9 @@ fn certificate_names(estate: &Estate) -> Vec<String> {
 
 async fn open_state(estate: &Estate, state: &Path) -> Result<(Arc<DropBox>, Option<Arc<ServerConfig>>), SiteError> {
     let (state, names) = (state.to_owned(), certificate_names(estate));
-    let wanted = estate.ftp.tls != Tls::Off;
+    let (wanted, limits) = (estate.ftp.tls != Tls::Off, estate.dropbox);
     let opened = tokio::task::spawn_blocking(move || {
-        let dropbox = DropBox::open(&state.join("dropbox"), DropBoxLimits::default())?;
+        let dropbox = DropBox::open(&state.join("dropbox"), limits)?;
         let tls_config = wanted.then(|| tls::server_config(&state, &names)).transpose()?;
         Ok((dropbox, tls_config))
     });

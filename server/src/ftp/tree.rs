@@ -33,6 +33,8 @@ pub struct Tree {
     dropbox: Arc<DropBox>,
     /// The time of what has none of its own.
     since: SystemTime,
+    /// Whether what was dropped can be renamed and removed.
+    may_change: bool,
 }
 
 /// A file or directory, as a listing shows it.
@@ -104,6 +106,19 @@ pub enum TreeError {
     /// The drop box cannot be listed.
     #[error("failed to list the drop box")]
     List(#[source] io::Error),
+    /// A directory with files in it.
+    #[error("the directory is not empty")]
+    NotEmpty,
+}
+
+impl TreeError {
+    fn of_change(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => TreeError::NotFound,
+            io::ErrorKind::DirectoryNotEmpty => TreeError::NotEmpty,
+            _ => TreeError::Upload(error.into()),
+        }
+    }
 }
 
 /// What a path stands for.
@@ -127,6 +142,7 @@ impl Tree {
             public_key,
             dropbox,
             since,
+            may_change: false,
         }
     }
 
@@ -198,6 +214,64 @@ impl Tree {
             Node::Dropped { client, file } => Ok(self.dropbox.upload(client, file, placement)?),
             Node::Uploads | Node::Client(_) => Err(TreeError::IsADirectory),
             _ => Err(TreeError::ReadOnly),
+        }
+    }
+
+    /// The same tree for somebody who may rename and remove what was dropped.
+    pub fn with_changes(self) -> Self {
+        Tree {
+            may_change: true,
+            ..self
+        }
+    }
+
+    /// Whether the file at this path can be renamed and removed.
+    pub fn check_changeable(&self, path: &VirtualPath) -> Result<(), TreeError> {
+        match self.changeable(path)? {
+            Node::Dropped { client, file } if self.dropbox.has(client, file) => Ok(()),
+            Node::Dropped { .. } => Err(TreeError::NotFound),
+            _ => Err(TreeError::ReadOnly),
+        }
+    }
+
+    /// Removes `/upload/<client>/<file>`.
+    pub fn remove(&self, path: &VirtualPath) -> Result<(), TreeError> {
+        match self.changeable(path)? {
+            Node::Dropped { client, file } => self.dropbox.remove(client, file).map_err(TreeError::of_change),
+            _ => Err(TreeError::IsADirectory),
+        }
+    }
+
+    /// Removes `/upload/<client>` if it is empty.
+    pub fn remove_directory(&self, path: &VirtualPath) -> Result<(), TreeError> {
+        match self.changeable(path)? {
+            Node::Client(client) => self.dropbox.remove_client(client).map_err(TreeError::of_change),
+            Node::Dropped { .. } => Err(TreeError::NotFound),
+            _ => Err(TreeError::ReadOnly),
+        }
+    }
+
+    /// Renames `/upload/<client>/<file>` in its directory.
+    pub fn rename(&self, from: &VirtualPath, to: &VirtualPath) -> Result<(), TreeError> {
+        match (self.changeable(from)?, self.changeable(to)?) {
+            (
+                Node::Dropped { client, file },
+                Node::Dropped {
+                    client: same,
+                    file: name,
+                },
+            ) if client == same => match self.dropbox.rename(client, file, name) {
+                Err(UploadError::Io(error)) => Err(TreeError::of_change(error)),
+                renamed => Ok(renamed?),
+            },
+            _ => Err(TreeError::ReadOnly),
+        }
+    }
+
+    fn changeable<'a>(&'a self, path: &'a VirtualPath) -> Result<Node<'a>, TreeError> {
+        match self.place(path)? {
+            _ if !self.may_change => Err(TreeError::ReadOnly),
+            node => Ok(node),
         }
     }
 

@@ -4,9 +4,9 @@ use std::io::Read;
 use tempfile::TempDir;
 
 use super::*;
-use crate::dropbox::DropBoxLimits;
 use crate::shelf::Shelf;
 use crate::testing::TestDepot;
+use fwdrill_protocol::estate::limits::DropBoxLimits;
 
 struct Place {
     depot: TestDepot,

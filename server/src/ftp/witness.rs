@@ -6,6 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use fwdrill_protocol::drill::DrillId;
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::ftp_reply::Reply;
+use fwdrill_protocol::report::Outcome;
 use fwdrill_protocol::sighting::{Event, Syn};
 
 use crate::journal::Journal;
@@ -86,6 +87,16 @@ impl Witness {
     /// Somebody else than the client connected to the passive port, and was refused.
     pub fn data_source_mismatch(&self, local: SocketAddr, stranger: SocketAddr) {
         self.data(local, stranger, Event::DataSourceMismatch);
+    }
+
+    /// PORT or EPRT named somebody else, and was refused.
+    pub fn active_address_refused(&self, to: SocketAddr) {
+        self.data(self.local, self.peer, Event::ActiveAddressRefused { to });
+    }
+
+    /// The server connected to the client, or tried to.
+    pub fn active_connection(&self, to: SocketAddr, outcome: Outcome) {
+        self.data(self.local, self.peer, Event::ActiveConnection { to, outcome });
     }
 
     /// A file moved, or part of it, over the data connection between `local` and `peer`.

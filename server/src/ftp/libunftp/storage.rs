@@ -171,7 +171,7 @@ pub(super) fn storage_error(error: TreeError) -> Error {
             ErrorKind::PermanentFileNotAvailable
         }
         TreeError::NotADirectory => ErrorKind::PermanentDirectoryNotAvailable,
-        TreeError::ReadOnly | TreeError::WriteOnly => ErrorKind::PermissionDenied,
+        TreeError::ReadOnly | TreeError::WriteOnly | TreeError::NotEmpty => ErrorKind::PermissionDenied,
         TreeError::List(_) => ErrorKind::LocalError,
         TreeError::Upload(upload) => match upload {
             UploadError::Name(_) => ErrorKind::FileNameNotAllowedError,

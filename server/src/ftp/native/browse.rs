@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::command::Type;
 use super::failure::refusal;
 use super::listing::{self, FACTS, Listed};
-use super::passive::Passive;
+use super::passive::Prepared;
 use super::reply::{Reply, quoted};
 use super::session::Session;
 use crate::ftp::path::VirtualPath;
@@ -74,10 +74,11 @@ impl Session {
             format!("Connected from {}", self.witness.peer().ip()),
             format!("TLS: {}", if self.login.is_secure() { "yes" } else { "no" }),
             format!("Type: {:?}; mode: Stream; structure: File", self.settings.form),
-            match &self.passive {
-                Passive::None => "No data connection".to_owned(),
-                Passive::Listening(_) => "Waiting for a data connection".to_owned(),
-                Passive::Connected(_) => "The data connection is open".to_owned(),
+            match &self.prepared {
+                Prepared::None => "No data connection".to_owned(),
+                Prepared::Listening(_) => "Waiting for a data connection".to_owned(),
+                Prepared::Connected(_) => "The data connection is open".to_owned(),
+                Prepared::Active(to) => format!("The data connection will go to {to}"),
             },
         ];
         Reply::list(211, "fwdrill update server", lines, "End")

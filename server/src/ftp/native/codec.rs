@@ -1,10 +1,5 @@
 //! Bytes of the control connection as command lines (RFC 959 section 5.3.1, RFC 854), bounded.
 
-use std::mem;
-
-/// The longest command line, in bytes without its end: `RETR` and the longest path that Linux takes fit into it.
-pub(super) const LONGEST_LINE: usize = 4096;
-
 const IAC: u8 = 255;
 const SB: u8 = 250;
 const WILL: u8 = 251;
@@ -14,8 +9,10 @@ const DONT: u8 = 254;
 ///
 /// Holds no more than one line and what was pushed last, and nothing at all between lines: an idle session is to cost
 /// no buffer.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lines {
+    /// The longest line, in bytes without its end.
+    longest: usize,
     unread: Vec<u8>,
     telnet: Telnet,
     /// The line that is coming in is too long, which has been said.
@@ -27,7 +24,7 @@ pub(super) struct Lines {
 pub(super) enum Line {
     /// A line without its end. What is not UTF-8 is replaced.
     Text(String),
-    /// A line longer than [`LONGEST_LINE`]; the rest of it is skipped.
+    /// A line longer than the longest; the rest of it is skipped.
     TooLong,
 }
 
@@ -41,6 +38,16 @@ enum Telnet {
 }
 
 impl Lines {
+    /// Nothing read as yet; lines have at most `longest` bytes without their end.
+    pub(super) fn new(longest: usize) -> Self {
+        Lines {
+            longest,
+            unread: Vec::new(),
+            telnet: Telnet::default(),
+            skipping: false,
+        }
+    }
+
     /// Takes in what was read.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         for &byte in bytes {
@@ -57,15 +64,16 @@ impl Lines {
     /// Takes the next line off, if it is there.
     pub(super) fn next(&mut self) -> Option<Line> {
         let Some(end) = self.end_of_first() else {
-            if self.unread.len() <= LONGEST_LINE {
+            if without_cr(&self.unread).len() <= self.longest {
                 return None;
             }
             self.unread = Vec::new();
             self.skipping = true;
             return Some(Line::TooLong);
         };
-        let line = match end <= LONGEST_LINE {
-            true => Line::Text(text(self.unread.get(..end).unwrap_or_default())),
+        let text = without_cr(self.unread.get(..end).unwrap_or_default());
+        let line = match text.len() <= self.longest {
+            true => Line::Text(String::from_utf8_lossy(text).into_owned()),
             false => Line::TooLong,
         };
         self.unread.drain(..=end);
@@ -77,17 +85,24 @@ impl Lines {
 
     /// The next line, left where it is.
     pub(super) fn peek(&self) -> Option<String> {
-        Some(text(self.unread.get(..self.end_of_first()?).unwrap_or_default()))
+        let text = without_cr(self.unread.get(..self.end_of_first()?)?);
+        Some(String::from_utf8_lossy(text).into_owned())
     }
 
     /// Whether there is no room for more before a line is taken off.
     pub(super) fn is_full(&self) -> bool {
-        self.unread.len() > LONGEST_LINE
+        self.unread.len() > self.longest
+    }
+
+    /// How many bytes are held.
+    #[cfg(fuzzing)]
+    pub(super) fn held(&self) -> usize {
+        self.unread.len()
     }
 
     /// Forgets everything that was read: what was sent in clear is not to be heard under TLS.
     pub(super) fn clear(&mut self) {
-        mem::take(self);
+        *self = Lines::new(self.longest);
     }
 
     fn end_of_first(&self) -> Option<usize> {
@@ -111,9 +126,9 @@ impl Telnet {
     }
 }
 
-fn text(line: &[u8]) -> String {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
-    String::from_utf8_lossy(line).into_owned()
+/// CR before LF is part of the line's end.
+fn without_cr(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 #[cfg(test)]
@@ -122,8 +137,10 @@ mod tests {
 
     use super::*;
 
+    const LONGEST_LINE: usize = 4096;
+
     fn lines(bytes: &[u8]) -> Vec<Line> {
-        let mut lines = Lines::default();
+        let mut lines = Lines::new(LONGEST_LINE);
         lines.push(bytes);
         std::iter::from_fn(|| lines.next()).collect()
     }
@@ -151,7 +168,7 @@ mod tests {
 
     #[test]
     fn an_endless_line_is_said_once_and_never_held() {
-        let mut lines = Lines::default();
+        let mut lines = Lines::new(LONGEST_LINE);
         let mut said = 0;
         for _ in 0..10_000 {
             lines.push(&[b'x'; 1024]);
@@ -170,13 +187,17 @@ mod tests {
             lines(format!("{longest}\nNOOP\n").as_bytes()),
             texts(&[&longest, "NOOP"])
         );
+        assert_eq!(
+            lines(format!("{longest}\r\nNOOP\r\n").as_bytes()),
+            texts(&[&longest, "NOOP"])
+        );
         let longer = lines(format!("{longest}x\nNOOP\n").as_bytes());
         assert_eq!(longer, [Line::TooLong, Line::Text("NOOP".to_owned())]);
     }
 
     #[test]
     fn between_lines_nothing_is_held() {
-        let mut lines = Lines::default();
+        let mut lines = Lines::new(LONGEST_LINE);
         lines.push(b"NOOP\r\n");
         assert_eq!(lines.peek().as_deref(), Some("NOOP"));
         lines.next();
@@ -189,7 +210,7 @@ mod tests {
             bytes in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(IAC), Just(WILL), any::<u8>()], 0..200),
             size in 1_usize..20,
         ) {
-            let (mut pieces, mut got) = (Lines::default(), Vec::new());
+            let (mut pieces, mut got) = (Lines::new(LONGEST_LINE), Vec::new());
             for piece in bytes.chunks(size) {
                 pieces.push(piece);
                 got.extend(std::iter::from_fn(|| pieces.next()));

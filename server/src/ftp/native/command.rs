@@ -1,9 +1,11 @@
 //! What a client can say: a command line, parsed.
 
+use std::net::SocketAddr;
 use std::str::FromStr;
 
 use fwdrill_protocol::drill::DrillId;
 
+use super::active;
 use super::reply::Reply;
 
 /// A command that makes sense. Paths are as the client wrote them.
@@ -36,8 +38,8 @@ pub(super) enum Command {
     Rest(u64),
     Pasv,
     Epsv(Epsv),
-    /// PORT and EPRT.
-    Active,
+    /// PORT and EPRT: where the client listens.
+    Active(SocketAddr),
     List(String),
     Nlst(String),
     Mlsd(String),
@@ -47,9 +49,10 @@ pub(super) enum Command {
     Appe(String),
     Abor,
     Mkd(String),
-    /// DELE, RMD, RNFR.
-    Change,
-    Rnto,
+    Dele(String),
+    Rmd(String),
+    Rnfr(String),
+    Rnto(String),
     SiteDrill(DrillId),
 }
 
@@ -116,7 +119,8 @@ impl FromStr for Command {
             "REST" => given()?.trim().parse().map(Command::Rest).map_err(not_a_number)?,
             "PASV" => Command::Pasv,
             "EPSV" => Command::Epsv(argument.parse()?),
-            "PORT" | "EPRT" => Command::Active,
+            "PORT" => Command::Active(active::parse_port(argument)?),
+            "EPRT" => Command::Active(active::parse_eprt(argument)?),
             "LIST" => Command::List(without_switches(argument)),
             "NLST" => Command::Nlst(without_switches(argument)),
             "MLSD" => Command::Mlsd(argument.to_owned()),
@@ -126,8 +130,10 @@ impl FromStr for Command {
             "APPE" => Command::Appe(given()?),
             "ABOR" => Command::Abor,
             "MKD" | "XMKD" => Command::Mkd(given()?),
-            "DELE" | "RMD" | "XRMD" | "RNFR" => given().map(|_| Command::Change)?,
-            "RNTO" => given().map(|_| Command::Rnto)?,
+            "DELE" => Command::Dele(given()?),
+            "RMD" | "XRMD" => Command::Rmd(given()?),
+            "RNFR" => Command::Rnfr(given()?),
+            "RNTO" => Command::Rnto(given()?),
             "SITE" => site(&given()?)?,
             "ACCT" | "SMNT" | "STOU" | "LPRT" | "LPSV" | "HOST" | "LANG" | "ADAT" | "MIC" | "CONF" | "ENC" => {
                 return Err(Reply::new(502, format!("{verb} is not implemented here")));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use fwdrill_protocol::estate::limits::FtpLimits;
 use rustls::ServerConfig;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWriteExt, Interest, ReadBuf};
@@ -43,16 +44,16 @@ pub(super) enum Urgent {
 }
 
 impl Control {
-    pub(super) fn new(stream: TcpStream, patience: Duration) -> Self {
+    pub(super) fn new(stream: TcpStream, limits: &FtpLimits) -> Self {
         // Telnet's Synch is urgent data (RFC 854): its last byte is to stay in its place.
         if let Err(error) = SockRef::from(&stream).set_out_of_band_inline(true) {
             debug!(%error, "cannot have urgent data in line");
         }
         Control {
             stream: Some(Stream::Plain(stream)),
-            lines: Lines::default(),
+            lines: Lines::new(limits.line_bytes),
             ended: false,
-            patience,
+            patience: limits.stall,
         }
     }
 

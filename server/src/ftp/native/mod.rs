@@ -5,12 +5,15 @@
 //!
 //! - `codec`, `command`, `reply`: bytes to lines, lines to commands, and what is answered
 //! - `control`: the control connection, in clear or under TLS
-//! - `session`: the loop and who may say what; `fixed`, `login`, `browse`, `passive`, `prepare`: the commands by kind
+//! - `session`: the loop and who may say what; `fixed`, `login`, `browse`, `passive`, `active`,
+//!   `prepare`, `change`: the commands by kind
 //! - `transfer`: from a command to its final reply; `failure`: how that goes wrong
 //! - `download`, `upload`, `listing`, `ascii`: what moves over a data connection
 
+mod active;
 mod ascii;
 mod browse;
+mod change;
 mod codec;
 mod command;
 mod control;

@@ -20,14 +20,16 @@ const STRANGERS_NOTED: usize = 16;
 
 /// Where the next transfer's data connection comes from.
 #[derive(Debug, Default)]
-pub(super) enum Passive {
-    /// Nowhere: PASV or EPSV must come first.
+pub(super) enum Prepared {
+    /// Nowhere: PASV, EPSV, PORT or EPRT must come first.
     #[default]
     None,
     /// A port was told to the client.
     Listening(Listening),
     /// The client has connected; the port is free again.
     Connected(Data),
+    /// From us to the client, when the transfer begins.
+    Active(SocketAddr),
 }
 
 #[derive(Debug)]
@@ -48,12 +50,12 @@ pub(super) struct Data {
     pub(super) peer: SocketAddr,
 }
 
-impl Passive {
+impl Prepared {
     /// Listens on a leased port until then. Whatever was there before must be gone already.
     pub(super) fn listen(lease: Lease, until: Instant) -> io::Result<Self> {
         let address = lease.address();
         let (listener, claim) = lease.split();
-        Ok(Passive::Listening(Listening {
+        Ok(Prepared::Listening(Listening {
             listener: TcpListener::from_std(listener)?,
             _claim: claim,
             address,
@@ -68,16 +70,16 @@ impl Passive {
     /// Who connects must have the address of the control connection (RFC 2577 section 5 calls the other thing port stealing);
     /// a stranger is closed and told apart, and the rightful client is waited for.
     pub(super) async fn settle(&mut self, witness: &Witness) {
-        let Passive::Listening(listening) = self else {
+        let Prepared::Listening(listening) = self else {
             return std::future::pending().await;
         };
         let rightful = witness.peer().ip();
         let connected = tokio::time::timeout_at(listening.until, listening.accept(rightful, witness)).await;
         *self = match connected {
-            Ok(data) => Passive::Connected(data),
+            Ok(data) => Prepared::Connected(data),
             Err(_) => {
                 info!(listener = %listening.address, "no data connection came");
-                Passive::None
+                Prepared::None
             }
         };
     }
@@ -117,17 +119,17 @@ impl Session {
 
     /// Listens on a port of the pool and tells it to the client. What there was before is closed first.
     async fn listen(&mut self, told: impl FnOnce(u16) -> ftp_reply::Reply) -> io::Result<()> {
-        self.passive = Passive::None;
+        self.prepared = Prepared::None;
         let until = Instant::now() + self.site.limits.data_connect;
-        let listening = (self.site.lend(&self.witness).ok()).and_then(|lease| {
+        let prepared = (self.site.lend(&self.witness).ok()).and_then(|lease| {
             let port = lease.address().port();
-            Some((Passive::listen(lease, until).ok()?, told(port)))
+            Some((Prepared::listen(lease, until).ok()?, told(port)))
         });
-        let Some((passive, reply)) = listening else {
+        let Some((listening, reply)) = prepared else {
             let reply = Reply::new(425, "No passive port is free, try again later");
             return self.control.reply(&reply).await;
         };
-        self.passive = passive;
+        self.prepared = listening;
         // Noted first: a client that has read it may ask for the evidence at once.
         self.witness.passive_reply(&reply);
         self.control.reply(&Reply::from(&reply)).await

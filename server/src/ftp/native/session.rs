@@ -7,12 +7,12 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::codec::{LONGEST_LINE, Line};
+use super::codec::Line;
 use super::command::{Command, Type};
 use super::control::{Control, log_line};
 use super::listing::Wanted;
 use super::login::Login;
-use super::passive::Passive;
+use super::passive::Prepared;
 use super::reply::Reply;
 use crate::ftp::ControlConnection;
 use crate::ftp::path::VirtualPath;
@@ -25,7 +25,8 @@ pub(super) struct Session {
     pub(super) site: Arc<Site>,
     pub(super) witness: Arc<Witness>,
     pub(super) control: Control,
-    pub(super) passive: Passive,
+    /// Where the next transfer's data connection comes from.
+    pub(super) prepared: Prepared,
     pub(super) login: Login,
     pub(super) settings: Settings,
     pub(super) stopping: CancellationToken,
@@ -39,8 +40,10 @@ pub(super) struct Settings {
     pub(super) form: Type,
     /// REST, for exactly the next transfer.
     pub(super) restart: u64,
-    /// `EPSV ALL` was said.
+    /// `EPSV ALL` was said: no PASV, PORT or EPRT any more.
     pub(super) extended_only: bool,
+    /// RNFR, for the very next command.
+    pub(super) rename_from: Option<VirtualPath>,
     /// The facts of MLST and MLSD.
     pub(super) facts: Wanted,
 }
@@ -53,6 +56,7 @@ impl Default for Settings {
             form: Type::Ascii,
             restart: 0,
             extended_only: false,
+            rename_from: None,
             facts: [true; 4],
         }
     }
@@ -77,8 +81,8 @@ impl Session {
     pub(super) fn new(site: Arc<Site>, connection: ControlConnection) -> Self {
         let limits = &site.limits;
         Session {
-            control: Control::new(connection.stream, limits.stall),
-            passive: Passive::None,
+            control: Control::new(connection.stream, limits),
+            prepared: Prepared::None,
             login: Login::default(),
             settings: Settings::default(),
             login_until: Instant::now() + limits.login,
@@ -94,7 +98,7 @@ impl Session {
             debug!(%error, "the control connection broke");
         }
         // The data connection and its port are nobody's any more while the last reply is on its way.
-        self.passive = Passive::None;
+        self.prepared = Prepared::None;
         self.control.close().await;
     }
 
@@ -130,7 +134,7 @@ impl Session {
                 () = self.stopping.cancelled() => return Ok(Heard::Stopping),
                 line = self.control.line() => return Ok(line?.map_or(Heard::Nothing, Heard::Line)),
                 // A client that connects early frees its port for others; one that never does must give it up.
-                () = self.passive.settle(&self.witness) => {}
+                () = self.prepared.settle(&self.witness) => {}
                 () = sleep_until(until) => return Ok(Heard::Idle),
             }
         }
@@ -140,7 +144,7 @@ impl Session {
         let line = match line {
             Line::Text(line) => line,
             Line::TooLong => {
-                let text = format!("A command line has {LONGEST_LINE} bytes at most");
+                let text = format!("A command line has {} bytes at most", self.site.limits.line_bytes);
                 self.control.reply(&Reply::new(500, text)).await?;
                 return Ok(Next::GoOn);
             }
@@ -170,6 +174,7 @@ impl Session {
     }
 
     async fn obey(&mut self, command: Command) -> io::Result<Next> {
+        let rename_from = self.settings.rename_from.take();
         match command {
             Command::Quit => {
                 self.control.reply(&Reply::new(221, "Goodbye")).await?;
@@ -184,6 +189,7 @@ impl Session {
             }
             Command::Pasv => self.pasv().await?,
             Command::Epsv(which) => self.epsv(which).await?,
+            Command::Active(to) => self.active(to).await?,
             Command::List(path) => self.list(&path).await?,
             Command::Nlst(path) => self.nlst(&path).await?,
             Command::Mlsd(path) => self.mlsd(&path).await?,
@@ -191,6 +197,10 @@ impl Session {
             Command::Stor(path) => self.stor(&path, crate::dropbox::Placement::Replace).await?,
             Command::Appe(path) => self.stor(&path, crate::dropbox::Placement::Append).await?,
             Command::Mkd(path) => self.mkd(&path).await?,
+            Command::Dele(path) => self.dele(&path).await?,
+            Command::Rmd(path) => self.rmd(&path).await?,
+            Command::Rnfr(path) => self.rnfr(&path).await?,
+            Command::Rnto(path) => self.rnto(&path, rename_from).await?,
             Command::Stat(Some(path)) => self.stat(&path).await?,
             quick => {
                 let reply = self.answer_at_once(quick);
@@ -202,7 +212,7 @@ impl Session {
 
     /// Everything but TLS as at the beginning.
     pub(super) fn reset(&mut self) {
-        self.passive = Passive::None;
+        self.prepared = Prepared::None;
         self.settings = Settings::default();
         self.login_until = Instant::now() + self.site.limits.login;
     }
@@ -235,10 +245,10 @@ impl Session {
                 Reply::new(200, "This session belongs to the drill")
             }
             Command::Abor => {
-                self.passive = Passive::None;
+                self.prepared = Prepared::None;
                 Reply::new(226, "Nothing is under way")
             }
-            other => super::fixed::reply(&other, self.site.tls),
+            other => super::fixed::reply(&other, self.site.tls, self.site.active),
         }
     }
 }

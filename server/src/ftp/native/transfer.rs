@@ -10,11 +10,12 @@ use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::active;
 use super::command::Type;
 use super::control::{Control, Urgent};
 use super::download::{self, Download};
 use super::failure::Failure;
-use super::passive::{Data, Passive};
+use super::passive::{Data, Prepared};
 use super::reply::Reply;
 use super::session::Session;
 use super::stream::Stream;
@@ -81,16 +82,23 @@ impl Session {
         Ok(())
     }
 
-    /// The data connection that PASV or EPSV has prepared. `None` if there is none, which has been answered then.
+    /// The data connection that PASV, EPSV, PORT or EPRT has prepared. `None` if there is none, which has been answered then.
     async fn data_connection(&mut self) -> io::Result<Option<Data>> {
-        let (control, passive, witness) = (&mut self.control, &mut self.passive, &*self.witness);
-        if matches!(passive, Passive::Listening(_)) {
+        let (control, prepared, witness) = (&mut self.control, &mut self.prepared, &*self.witness);
+        if matches!(prepared, Prepared::Listening(_) | Prepared::Active(_)) {
             // A server that stops waits for transfers, but not for one that has not begun.
             let stop = self.stopping.child_token();
-            let settled = stop.run_until_cancelled(passive.settle(witness));
+            let limit = self.site.limits.data_connect;
+            let ready = async {
+                match prepared {
+                    Prepared::Active(to) => *prepared = active::connect(*to, limit, witness).await,
+                    other => other.settle(witness).await,
+                }
+            };
+            let settled = stop.run_until_cancelled(ready);
             let (settled, aborted) = beside(control, settled, &stop, &AtomicU64::new(0), true).await?;
             if settled.is_none() {
-                self.passive = Passive::None;
+                self.prepared = Prepared::None;
                 let reply = Reply::new(426, "Transfer broken off: aborted");
                 self.control.reply(&reply).await?;
                 if aborted {
@@ -99,9 +107,9 @@ impl Session {
                 return Ok(None);
             }
         }
-        match std::mem::take(&mut self.passive) {
-            Passive::Connected(data) => Ok(Some(data)),
-            Passive::None | Passive::Listening(_) => {
+        match std::mem::take(&mut self.prepared) {
+            Prepared::Connected(data) => Ok(Some(data)),
+            Prepared::None | Prepared::Listening(_) | Prepared::Active(_) => {
                 let reply = Reply::new(425, "There is no data connection; use PASV or EPSV and connect");
                 self.control.reply(&reply).await?;
                 Ok(None)

@@ -71,6 +71,11 @@ impl Client {
         (client, greeting)
     }
 
+    /// The client's end of the control connection.
+    pub(super) fn local(&self) -> SocketAddr {
+        self.local
+    }
+
     pub(super) async fn send(&mut self, line: &str) {
         self.send_bytes(format!("{line}\r\n").as_bytes()).await;
     }

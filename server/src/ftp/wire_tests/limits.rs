@@ -14,10 +14,11 @@ use crate::config::FtpEngine;
 use crate::connection::Connections;
 use crate::ftp::libunftp::Libunftp;
 use crate::ftp::native::Native;
-use crate::ftp::site::{SessionLimits, Site};
+use crate::ftp::site::Site;
 use crate::ftp::{Engine, Service, listen};
 use crate::journal::Journal;
 use crate::shelf::Shelf;
+use fwdrill_protocol::estate::limits::FtpLimits;
 
 for_every_engine!(
     one_session_too_many_is_told_so_and_a_seat_is_free_when_one_ends,
@@ -27,7 +28,7 @@ for_every_engine!(
 );
 
 /// The FTP service alone.
-pub(super) async fn serve(place: &Place, limits: SessionLimits) -> (SocketAddr, Journal) {
+pub(super) async fn serve(place: &Place, limits: FtpLimits) -> (SocketAddr, Journal) {
     let service = service(place, limits).await;
     let (journal, connections) = (
         service.site().journal.clone(),
@@ -47,7 +48,7 @@ pub(super) async fn serve(place: &Place, limits: SessionLimits) -> (SocketAddr, 
     (address, journal)
 }
 
-pub(super) async fn service(place: &Place, limits: SessionLimits) -> Arc<Service> {
+pub(super) async fn service(place: &Place, limits: FtpLimits) -> Arc<Service> {
     let (estate, journal) = (&place.config.estate, Journal::in_memory(place.config.journal));
     let shelf = Shelf::new(place.depot.path());
     let mut site = Site::open(estate, place.state.path(), shelf, journal).await.unwrap();
@@ -62,9 +63,9 @@ pub(super) async fn service(place: &Place, limits: SessionLimits) -> Arc<Service
 
 async fn one_session_too_many_is_told_so_and_a_seat_is_free_when_one_ends(engine: FtpEngine) {
     let place = Place::new(engine);
-    let limits = SessionLimits {
+    let limits = FtpLimits {
         sessions: 2,
-        ..SessionLimits::default()
+        ..FtpLimits::default()
     };
     let (address, _) = serve(&place, limits).await;
     let mut first = Client::connect(address).await;
@@ -85,10 +86,10 @@ async fn one_session_too_many_is_told_so_and_a_seat_is_free_when_one_ends(engine
     assert_eq!(told, 220);
 }
 
-fn impatient() -> SessionLimits {
-    SessionLimits {
+fn impatient() -> FtpLimits {
+    FtpLimits {
         stall: Duration::from_millis(200),
-        ..SessionLimits::default()
+        ..FtpLimits::default()
     }
 }
 
@@ -124,9 +125,9 @@ async fn a_stalled_upload_ends_with_a_final_reply_and_leaves_nothing(engine: Ftp
 
 async fn an_idle_session_is_told_so(engine: FtpEngine) {
     let place = Place::new(engine);
-    let limits = SessionLimits {
+    let limits = FtpLimits {
         idle: Duration::from_secs(1),
-        ..SessionLimits::default()
+        ..FtpLimits::default()
     };
     let (address, _) = serve(&place, limits).await;
     let mut client = Client::connect(address).await;

@@ -15,12 +15,12 @@ use super::super::client::Client;
 use super::super::limits::serve;
 use super::super::{in_time, until};
 use super::{expect_a_working_session, place};
-use crate::ftp::site::SessionLimits;
+use fwdrill_protocol::estate::limits::FtpLimits;
 
-fn impatient() -> SessionLimits {
-    SessionLimits {
+fn impatient() -> FtpLimits {
+    FtpLimits {
         data_connect: Duration::from_millis(200),
-        ..SessionLimits::default()
+        ..FtpLimits::default()
     }
 }
 

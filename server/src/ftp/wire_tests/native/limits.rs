@@ -15,16 +15,16 @@ use super::super::{in_time, until};
 use super::{expect_a_working_session, place, resident};
 use crate::connection::Accepted;
 use crate::ftp::native::Native;
-use crate::ftp::site::SessionLimits;
 use crate::ftp::witness::Witness;
 use crate::ftp::{ControlConnection, Engine};
+use fwdrill_protocol::estate::limits::FtpLimits;
 
 #[tokio::test]
 async fn one_address_does_not_get_all_the_seats() {
     let place = place();
-    let limits = SessionLimits {
+    let limits = FtpLimits {
         sessions_per_address: 1,
-        ..SessionLimits::default()
+        ..FtpLimits::default()
     };
     let (address, _) = serve(&place, limits).await;
     let _first = Client::connect(address).await;
@@ -35,9 +35,9 @@ async fn one_address_does_not_get_all_the_seats() {
 #[tokio::test]
 async fn who_does_not_log_in_is_told_to_go() {
     let place = place();
-    let limits = SessionLimits {
+    let limits = FtpLimits {
         login: Duration::from_millis(300),
-        ..SessionLimits::default()
+        ..FtpLimits::default()
     };
     let (address, _) = serve(&place, limits).await;
     let mut logged_in = Client::connect(address).await;
@@ -67,10 +67,10 @@ async fn who_guesses_too_often_is_locked_out_and_those_without_password_are_not(
         name: "scan".to_owned(),
         password: "s3cret".to_owned(),
     }];
-    let limits = SessionLimits {
+    let limits = FtpLimits {
         login_failures: 3,
         failure_delay: Duration::from_millis(50),
-        ..SessionLimits::default()
+        ..FtpLimits::default()
     };
     let (address, _) = serve(&place, limits).await;
     let mut client = Client::connect(address).await;
@@ -93,7 +93,7 @@ async fn ten_thousand_connections_that_come_and_go_leave_neither_files_nor_memor
     let mut place = place();
     // So that what the journal keeps is complete before anything is measured.
     place.config.journal.without_drill = 100;
-    let (address, _) = serve(&place, SessionLimits::default()).await;
+    let (address, _) = serve(&place, FtpLimits::default()).await;
     let open_files = || std::fs::read_dir("/proc/self/fd").unwrap().count();
     come_and_go(address, 1_000).await;
     let files = open_files();
@@ -133,7 +133,7 @@ async fn a_session_that_waits_is_small() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let (stream, peer) = listener.accept().await.unwrap();
-    let service = service(&place, SessionLimits::default()).await;
+    let service = service(&place, FtpLimits::default()).await;
     let connection = ControlConnection {
         stream,
         local: peer,
@@ -154,4 +154,15 @@ async fn a_session_that_waits_is_small() {
         syn: None,
     }));
     assert!(size <= 2048, "{size}");
+}
+
+#[tokio::test]
+async fn the_longest_line_is_what_the_estate_says() {
+    let mut place = place();
+    place.estate().ftp.limits.line_bytes = 512;
+    let server = place.start().await;
+    let mut client = server.anonymous().await;
+    client.expect(200, &format!("NOOP {}", "x".repeat(507))).await;
+    client.expect(500, &format!("NOOP {}", "x".repeat(508))).await;
+    expect_a_working_session(&mut client).await;
 }

@@ -1,6 +1,8 @@
 //! What our own engine does and libunftp does not (docs/ARCHITECTURE.md lists the differences).
 
 mod aborts;
+mod active;
+mod changes;
 mod commands;
 mod data_connections;
 mod limits;

@@ -14,7 +14,7 @@ use super::super::tls::trusting;
 use super::super::{Place, in_time, pattern};
 use super::{expect_a_working_session, place};
 use crate::config::FtpEngine;
-use crate::ftp::site::SessionLimits;
+use fwdrill_protocol::estate::limits::FtpLimits;
 
 fn secure_place(tls: Tls) -> Place {
     let mut place = place();
@@ -120,9 +120,9 @@ async fn a_private_upload_that_is_cut_is_discarded() {
 #[tokio::test]
 async fn a_handshake_that_never_comes_has_a_limit() {
     let place = secure_place(Tls::Optional);
-    let limits = SessionLimits {
+    let limits = FtpLimits {
         handshake: Duration::from_millis(300),
-        ..SessionLimits::default()
+        ..FtpLimits::default()
     };
     let (address, _) = serve(&place, limits).await;
     let mut silent = Client::connect(address).await;
@@ -166,9 +166,9 @@ async fn abort_while_the_data_connection_shakes_hands() {
 async fn a_private_download_that_stalls_ends_with_a_final_reply() {
     let mut place = Place::with(FtpEngine::Native, &[("signatures/large", &pattern(12 << 20))]);
     place.estate().ftp.tls = Tls::Optional;
-    let limits = SessionLimits {
+    let limits = FtpLimits {
         stall: Duration::from_millis(300),
-        ..SessionLimits::default()
+        ..FtpLimits::default()
     };
     let (address, _) = serve(&place, limits).await;
     let mut client = Client::connect(address).await;
