@@ -216,7 +216,7 @@ impl Server {
         let ftp = self.ftp.clone().map(|site| {
             let engine: Box<dyn ftp::Engine> = match self.engine {
                 FtpEngine::Libunftp => Box::new(Libunftp::new(site.clone())),
-                FtpEngine::Native => Box::new(Native::new(site.clone())),
+                FtpEngine::Native => Box::new(Native::new(site.clone()).with_evidence(evidence.clone())),
             };
             ftp::Service::new(site, engine, stopping.clone())
         });

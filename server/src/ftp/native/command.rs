@@ -54,6 +54,7 @@ pub(super) enum Command {
     Rnfr(String),
     Rnto(String),
     SiteDrill(DrillId),
+    SiteSightings,
 }
 
 /// The argument of TYPE (RFC 959 section 3.1.1).
@@ -225,11 +226,14 @@ fn options(text: &str) -> Result<Command, Reply> {
 
 fn site(text: &str) -> Result<Command, Reply> {
     let (name, argument) = text.split_once(' ').unwrap_or((text, ""));
-    if !name.eq_ignore_ascii_case("DRILL") {
-        return Err(Reply::new(504, "SITE knows DRILL only"));
+    match name.to_ascii_uppercase().as_str() {
+        "DRILL" => {
+            let refused = |_| Reply::new(501, "A drill id is 32 hexadecimal digits");
+            argument.trim().parse().map(Command::SiteDrill).map_err(refused)
+        }
+        "SIGHTINGS" => Ok(Command::SiteSightings),
+        _ => Err(Reply::new(504, "SITE knows DRILL and SIGHTINGS")),
     }
-    let refused = |_| Reply::new(501, "A drill id is 32 hexadecimal digits");
-    argument.trim().parse().map(Command::SiteDrill).map_err(refused)
 }
 
 /// ls(1) switches, which many clients send with LIST, change nothing here.

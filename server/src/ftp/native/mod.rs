@@ -18,6 +18,7 @@ mod codec;
 mod command;
 mod control;
 mod download;
+mod evidence;
 mod failure;
 mod fixed;
 #[cfg(fuzzing)]
@@ -38,24 +39,36 @@ use async_trait::async_trait;
 
 use super::site::Site;
 use super::{ControlConnection, Engine};
+use crate::evidence::EvidenceDesk;
 use session::Session;
 
 /// Lives control connections by our own session loop.
 #[derive(Debug)]
 pub struct Native {
     site: Arc<Site>,
+    evidence: Option<EvidenceDesk>,
 }
 
 impl Native {
     /// An engine for this site.
     pub fn new(site: Arc<Site>) -> Self {
-        Native { site }
+        Native { site, evidence: None }
+    }
+
+    /// An engine that also gives drills their evidence.
+    pub(crate) fn with_evidence(self, desk: EvidenceDesk) -> Self {
+        Native {
+            evidence: Some(desk),
+            ..self
+        }
     }
 }
 
 #[async_trait]
 impl Engine for Native {
     async fn live(&self, connection: ControlConnection) {
-        Session::new(self.site.clone(), connection).live().await;
+        Session::new(self.site.clone(), self.evidence.clone(), connection)
+            .live()
+            .await;
     }
 }

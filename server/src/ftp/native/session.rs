@@ -14,6 +14,7 @@ use super::listing::Wanted;
 use super::login::Login;
 use super::passive::Prepared;
 use super::reply::Reply;
+use crate::evidence::EvidenceDesk;
 use crate::ftp::ControlConnection;
 use crate::ftp::path::VirtualPath;
 use crate::ftp::site::Site;
@@ -23,6 +24,7 @@ const GREETING: &str = "fwdrill update server";
 
 pub(super) struct Session {
     pub(super) site: Arc<Site>,
+    pub(super) evidence: Option<EvidenceDesk>,
     pub(super) witness: Arc<Witness>,
     pub(super) control: Control,
     /// Where the next transfer's data connection comes from.
@@ -78,7 +80,7 @@ enum Heard {
 }
 
 impl Session {
-    pub(super) fn new(site: Arc<Site>, connection: ControlConnection) -> Self {
+    pub(super) fn new(site: Arc<Site>, evidence: Option<EvidenceDesk>, connection: ControlConnection) -> Self {
         let limits = &site.limits;
         Session {
             control: Control::new(connection.stream, limits),
@@ -87,6 +89,7 @@ impl Session {
             settings: Settings::default(),
             login_until: Instant::now() + limits.login,
             site,
+            evidence,
             witness: connection.witness,
             stopping: connection.stopping,
         }
@@ -202,6 +205,7 @@ impl Session {
             Command::Rnfr(path) => self.rnfr(&path).await?,
             Command::Rnto(path) => self.rnto(&path, rename_from).await?,
             Command::Stat(Some(path)) => self.stat(&path).await?,
+            Command::SiteSightings => self.sightings().await?,
             quick => {
                 let reply = self.answer_at_once(quick);
                 self.control.reply(&reply).await?;

@@ -1,5 +1,8 @@
 //! The conversation on the control connection.
 
+use fwdrill_protocol::evidence::Evidence;
+use fwdrill_protocol::sighting::Event;
+
 use super::super::{in_time, pattern};
 use super::{expect_a_working_session, place, place_with, resident};
 
@@ -203,4 +206,36 @@ async fn rein_forgets_who_it_was_and_quit_ends() {
     assert!(client.expect(257, "PWD").await.text().starts_with("\"/\""));
     client.expect(221, "QUIT").await;
     assert_eq!(in_time(client.reply_or_end()).await, None);
+}
+
+#[tokio::test]
+async fn a_drill_gets_its_evidence_over_the_control_connection_and_nobody_else_does() {
+    let place = place();
+    let server = place.start().await;
+    let (mut client, drill) = server.drill().await;
+    client.expect(200, "TYPE I").await;
+    for _ in 0..20 {
+        let data = client.extended_passive().await;
+        assert_eq!(client.download(data, "RETR /signatures/small").await.1.code, 226);
+    }
+    let reply = client.expect(211, "SITE SIGHTINGS").await;
+    let [_, json @ .., _] = reply.lines.as_slice() else {
+        panic!("{reply:?}")
+    };
+    let json: String = json.iter().map(|line| line.strip_prefix(' ').unwrap()).collect();
+    let evidence: Evidence = serde_json::from_str(&json).unwrap();
+    assert_eq!(evidence.sightings, server.journal.of(drill));
+    let moved = |event: &Event| matches!(event, Event::Transferred { complete: true, .. });
+    assert_eq!(
+        evidence
+            .sightings
+            .iter()
+            .filter(|sighting| moved(&sighting.event))
+            .count(),
+        20
+    );
+
+    let mut other = server.anonymous().await;
+    other.expect(550, "SITE SIGHTINGS").await;
+    other.expect(504, "SITE CHMOD 777 x").await;
 }
