@@ -14,6 +14,7 @@ mod frame;
 mod ftp_phrasing;
 mod full_backlog;
 mod hung;
+mod port_holder;
 mod proxy;
 mod strip_options;
 mod web_page;
@@ -41,6 +42,8 @@ pub(crate) enum Kind {
     FullBacklog(full_backlog::FullBacklogArgs),
     /// A server that listens and never accepts
     Hung(hung::HungArgs),
+    /// Clients that hold passive ports and do not use them
+    PortHolder(port_holder::PortHolderArgs),
     /// A cable that takes options out of SYN segments
     StripOptions(strip_options::StripOptionsArgs),
     /// A filter or portal that answers every HTTP request with its own page
@@ -58,6 +61,7 @@ pub(crate) async fn run(kind: Kind) -> anyhow::Result<()> {
         Kind::FtpPhrasing(args) => ftp_phrasing::run(args).await,
         Kind::FullBacklog(args) => full_backlog::run(args).await,
         Kind::Hung(args) => hung::run(args).await,
+        Kind::PortHolder(args) => port_holder::run(args).await,
         Kind::StripOptions(args) => strip_options::run(args).await,
         Kind::WebPage(args) => web_page::run(args).await,
     }

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
-use super::scenario::{Host, Scenario};
+use super::scenario::{Daemon, Host, Scenario};
 
 /// One path to build in network namespaces, the server on it and the client's measurement.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -15,8 +15,11 @@ pub(crate) struct Lab {
     pub(crate) wires: Vec<Wire>,
     /// `/etc/hosts` of all of them.
     pub(crate) names: String,
+    /// What runs besides, before the server starts...
     pub(crate) daemons: Vec<Process>,
     pub(crate) server: Option<Process>,
+    /// ...and after.
+    pub(crate) daemons_after: Vec<Process>,
     pub(crate) probe: Process,
     /// Whether everything stays until the user has looked at it.
     pub(crate) keep: bool,
@@ -109,16 +112,24 @@ impl Lab {
         if ends == Ends::ClientAlone {
             probe.push("--no-evidence".to_owned());
         }
-        let daemons = scenario.daemon.iter().map(|daemon| Process {
-            on: daemon.on.clone(),
-            arguments: words(&daemon.run),
-        });
+        let daemons = |after_server| {
+            let meant = scenario
+                .daemon
+                .iter()
+                .filter(move |daemon| daemon.after_server == after_server);
+            let process = |daemon: &Daemon| Process {
+                on: daemon.on.clone(),
+                arguments: words(&daemon.run),
+            };
+            meant.map(process).collect()
+        };
         let lab = Lab {
             hosts: hosts.map(host).collect::<anyhow::Result<_>>()?,
             wires: wires(scenario, &used)?,
             names: names(&scenario.names),
-            daemons: daemons.collect(),
+            daemons: daemons(false),
             server: server(scenario),
+            daemons_after: daemons(true),
             probe: Process {
                 on: scenario.probe.on.clone(),
                 arguments: probe,

@@ -22,7 +22,7 @@ const TOPOLOGIES: &[(&str, &str)] = &[
 pub(crate) struct Scenario {
     /// What is special about this path, in one line.
     pub(crate) title: String,
-    /// Findings (errors and warnings) of a right diagnosis, the cause first; empty: a healthy path.
+    /// Findings (errors and warnings) of a right diagnosis; empty: a healthy path.
     pub(crate) expect: Vec<FindingId>,
     /// The same for a client that cannot ask the server; absent: the cause, or a finding that has it as alternative.
     #[serde(default)]
@@ -150,6 +150,9 @@ pub(crate) struct Daemon {
     pub(crate) on: String,
     /// Arguments of `fwdrill`. It says one line on stdout when it is ready.
     pub(crate) run: String,
+    /// Whether it needs the server to be there.
+    #[serde(default)]
+    pub(crate) after_server: bool,
 }
 
 /// The client, `fwdrill probe`.

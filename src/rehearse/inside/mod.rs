@@ -73,5 +73,8 @@ async fn rehearse(lab: &Lab, running: &mut processes::Running) -> anyhow::Result
     if let Some(server) = &lab.server {
         running.server(server).await?;
     }
+    for daemon in &lab.daemons_after {
+        running.daemon(daemon).await?;
+    }
     running.probe(&lab.probe).await
 }
