@@ -127,8 +127,12 @@ fn a_dropped_control_port_is_named_and_nothing_else() {
     .finding();
     assert_eq!((id(&finding), finding.flow.name()), ("port-dropped", "ftp-control"));
     assert!(finding.remedy.contains("2021"));
-    // What cannot be told apart yet is said.
-    assert!(finding.alternatives.iter().any(|id| id.name() == "return-path-broken"));
+    // The server's host saw nothing of it, and there is no NAT: only the firewall is left.
+    assert_eq!(
+        (finding.confidence, finding.alternatives.len()),
+        (Confidence::Certain, 0)
+    );
+    assert!(finding.remedy.contains("203.0.113.2 (hop 2)"), "{}", finding.remedy);
     assert_eq!(report.flows[1].state, State::Unknown);
 }
 
@@ -178,7 +182,7 @@ fn a_forged_reset_on_a_port_that_the_server_listens_on_is_a_rejection() {
         finding
             .evidence
             .iter()
-            .any(|line| line.contains("the server says that it listens"))
+            .any(|line| line.contains("it was made at hop 2"))
     );
 }
 
@@ -279,7 +283,7 @@ fn everything_dropped_is_one_finding_and_the_range_is_not_blamed() {
     .finding();
     assert_eq!(
         (id(&finding), finding.confidence),
-        ("port-dropped", Confidence::Possible)
+        ("source-blocked", Confidence::Possible)
     );
     assert!(!report.both_ends);
 }

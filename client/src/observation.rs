@@ -79,7 +79,7 @@ impl Observations {
 /// What the target's name led to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolution {
-    /// In the resolver's order; the first one is probed.
+    /// The one that is probed, then the others in the resolver's order.
     pub addresses: Vec<IpAddr>,
     /// Why there are none.
     pub error: Option<String>,

@@ -13,7 +13,7 @@ use super::facts::{Facts, is_private};
 use crate::observation::{Attempt, PassiveCommand};
 
 pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
-    if facts.expected(Flow::FtpPassive) != Expected::Open {
+    if facts.expected(Flow::FtpPassive) != Expected::Open || super::hairpin::of_the_reply(facts).is_some() {
         return Vec::new();
     }
     let Some(pasv) = facts.passive(PassiveCommand::Pasv) else {

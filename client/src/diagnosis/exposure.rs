@@ -1,5 +1,8 @@
-//! A port that must be closed is open: `forbidden-port-open`, for the console `console-exposed`.
+//! A port that must be closed is open: `forbidden-port-open`, for the console `console-exposed`; ports that nobody planned
+//! reach the server: `exposed-beyond-plan`.
 
+use fwdrill_protocol::estate::expectation::OUTSIDE;
+use fwdrill_protocol::estate::port_set::PortSet;
 use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity};
 use fwdrill_protocol::flow::{Expected, Flow};
 use fwdrill_protocol::report::{Outcome, Seen};
@@ -8,6 +11,102 @@ use super::Diagnosis;
 use super::facts::Facts;
 
 pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
+    if let Some(finding) = beyond_plan(facts) {
+        let explains = Vec::new();
+        return vec![Diagnosis { finding, explains }];
+    }
+    forbidden(facts)
+}
+
+/// Ports that nothing of the estate has reach the server's host: there, a RST says so as well as a connection.
+fn beyond_plan(facts: &Facts) -> Option<Finding> {
+    let path = &facts.seen.path;
+    let server_at = path.reference()?.answered()?;
+    let answered: Vec<_> = path
+        .unplanned
+        .iter()
+        .filter(|attempt| matches!(attempt.outcome, Outcome::Open | Outcome::Refused))
+        .collect();
+    // Where no router stands between, nobody could have closed anything; and a firewall may answer for itself.
+    let proof = answered.iter().find_map(|attempt| path.trace(attempt.to))?;
+    let nearer = path
+        .answer(proof.to)
+        .is_some_and(|answer| answer.distance() < server_at);
+    if facts.seen.vantage != OUTSIDE || server_at < 2 || proof.answered() != Some(server_at) || nearer {
+        return None;
+    }
+    let ports: PortSet = answered.iter().map(|attempt| attempt.to.port()).collect();
+    let all = answered.len() == path.unplanned.len();
+    let knock = path.knock(proof.to);
+    let resets = knock.and_then(|knock| Some((knock.syns, knock.server?.more(|counters| counters.out_resets))));
+    let sure = resets.is_some_and(|(syns, resets)| resets * 2 >= syns);
+    let open: Vec<u16> = facts
+        .ended(Outcome::Open)
+        .into_iter()
+        .filter(|flow| facts.expected(*flow) == Expected::Closed)
+        .filter_map(|flow| Some(facts.attempt(flow)?.to.port()))
+        .collect();
+    let mut evidence = vec![format!(
+        "of {} ports that the estate does not have, {} reach the server: {ports}",
+        path.unplanned.len(),
+        answered.len()
+    )];
+    evidence.push(format!(
+        "TCP {} answers from hop {server_at}, where the server is",
+        proof.to.port()
+    ));
+    if let Some((syns, resets)) = resets.filter(|_| sure) {
+        evidence.push(format!(
+            "the server's host sent {resets} resets while {syns} SYNs were sent there"
+        ));
+    }
+    if !open.is_empty() {
+        evidence.push(format!(
+            "therefore ports that must be closed are open: TCP {}",
+            super::list(&open)
+        ));
+    }
+    let server = facts.server_address().unwrap_or_else(|| facts.seen.target.clone());
+    Some(Finding {
+        id: FindingId::ExposedBeyondPlan,
+        severity: Severity::Error,
+        confidence: if sure { Confidence::Certain } else { Confidence::Likely },
+        flow: Flow::System,
+        summary: if all {
+            format!(
+                "the firewall lets every port through to the server, not only those of the estate (TCP {ports} of those tried)"
+            )
+        } else {
+            format!("the firewall lets more through to the server than the estate needs: TCP {ports}")
+        },
+        place: Place::ServerFirewall,
+        evidence,
+        remedy: format!(
+            "forward and accept only tcp dport {{ {} }} to {server} in the prerouting and forward chains, and drop the rest from {}",
+            planned(facts),
+            facts.seen.vantage
+        ),
+        alternatives: if sure {
+            Vec::new()
+        } else {
+            vec![FindingId::ForwardWrongHost]
+        },
+    })
+}
+
+/// Everything that must be reachable from here.
+fn planned(facts: &Facts) -> PortSet {
+    let single = facts
+        .estate
+        .flows()
+        .filter(|flow| facts.expected(*flow) == Expected::Open)
+        .filter_map(|flow| facts.estate.port(flow));
+    let range = facts.estate.handed_out_ports();
+    let passive = facts.expected(Flow::FtpPassive) == Expected::Open;
+    single.chain(range.iter().filter(|_| passive)).collect()
+}
+
+fn forbidden(facts: &Facts) -> Vec<Diagnosis> {
     facts
         .ended(Outcome::Open)
         .into_iter()

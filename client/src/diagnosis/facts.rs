@@ -6,7 +6,9 @@ use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::port_set::PortSet;
 use fwdrill_protocol::evidence::ServerState;
 use fwdrill_protocol::flow::{Expected, Flow};
+use fwdrill_protocol::host::HostState;
 use fwdrill_protocol::report::{Outcome, Seen};
+use fwdrill_protocol::sighting::Event;
 
 use crate::observation::{Attempt, Observations, PassiveCommand, PassiveTalk, Trouble};
 
@@ -59,11 +61,65 @@ impl<'a> Facts<'a> {
     /// Whether the server program listens for a flow where somebody else can reach it; `None`
     /// where it did not say.
     pub(super) fn server_listens(&self, flow: Flow) -> Option<Listening> {
-        Some(match self.server()?.listening.get(&flow) {
+        let own = self.server()?.listening.get(&flow);
+        // The host knows of other programs, too.
+        if let (Some(host), Some(port)) = (self.host(), self.estate.port(flow)) {
+            let of_port = || host.listening.iter().filter(|listener| listener.address.port() == port);
+            return Some(
+                match (
+                    of_port().next(),
+                    of_port().all(|listener| listener.address.ip().is_loopback()),
+                ) {
+                    (None, _) => Listening::No,
+                    (Some(_), true) => Listening::LoopbackOnly,
+                    (Some(_), false) => Listening::Yes,
+                },
+            );
+        }
+        Some(match own {
             None => Listening::No,
             Some(address) if address.ip().is_loopback() => Listening::LoopbackOnly,
             Some(_) => Listening::Yes,
         })
+    }
+
+    /// What the server's host knows.
+    pub(super) fn host(&self) -> Option<&'a HostState> {
+        self.seen.evidence.joined()?.host.as_deref()
+    }
+
+    /// The addresses at which the drill arrived at the server and from which it came, as the server saw them.
+    fn sighted(&self) -> impl Iterator<Item = (IpAddr, IpAddr)> + 'a {
+        let sightings = self
+            .seen
+            .evidence
+            .joined()
+            .map(|evidence| evidence.sightings.as_slice());
+        let accepted = sightings
+            .unwrap_or_default()
+            .iter()
+            .filter(|sighting| sighting.event == Event::Accepted);
+        accepted.map(|sighting| (sighting.local.ip(), sighting.peer.ip()))
+    }
+
+    /// Whether there is a NAT in front of the server: it is reached at another address than was dialled.
+    pub(super) fn translated(&self) -> Option<bool> {
+        let dialled = self.address()?;
+        self.sighted().next().map(|(local, _)| local != dialled)
+    }
+
+    /// The server's own address, where it said so.
+    pub(super) fn server_address(&self) -> Option<String> {
+        self.sighted().next().map(|(local, _)| local.to_string())
+    }
+
+    /// Where a firewall in front of the server sees this client come from, as far as is known.
+    pub(super) fn client_address(&self) -> String {
+        let seen = self.sighted().next().map(|(_, peer)| peer);
+        match seen.or(self.seen.path.local) {
+            Some(address) => address.to_string(),
+            None => "this client".to_owned(),
+        }
     }
 
     pub(super) fn seen_by_server(&self, flow: Flow) -> Seen {

@@ -7,9 +7,12 @@ mod advertised_address;
 mod content;
 mod exposure;
 mod facts;
+mod family;
 mod flows;
+mod hairpin;
 mod name;
 mod passive_range;
+mod proxied;
 mod reach;
 mod wrong_service;
 
@@ -34,12 +37,15 @@ type Rule = fn(&Facts) -> Vec<Diagnosis>;
 /// Every rule. Their order decides between findings that are equally bad and equally sure.
 const RULES: &[Rule] = &[
     name::check,
+    family::check,
     reach::check,
     wrong_service::check,
+    hairpin::check,
     advertised_address::check,
     passive_range::check,
     content::check,
     exposure::check,
+    proxied::check,
 ];
 
 /// What the facts mean: the report of one drill. Pure; the order of observations does not matter.

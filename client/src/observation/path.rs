@@ -20,6 +20,9 @@ pub struct PathFacts {
     pub traces: Vec<Trace>,
     /// With which TTL answers arrived.
     pub answers: Vec<AnswerTtl>,
+    /// Silent ports once more, waited for longer than any client does.
+    #[serde(default)]
+    pub patient: Vec<Attempt>,
     /// What both hosts counted while a port was dialled.
     pub knocks: Vec<Knock>,
     /// Ports that nothing of the estate has.

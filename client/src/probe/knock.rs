@@ -10,7 +10,7 @@ use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::host::Counters;
 use fwdrill_protocol::report::Outcome;
 use tokio::io::AsyncReadExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::connect::connect;
 use super::path::Suspect;
@@ -26,6 +26,9 @@ const WINDOW: Duration = Duration::from_millis(400);
 
 /// How long a connection that stands may take to say something, and a server to note that it accepted it.
 const LISTEN: Duration = Duration::from_millis(700);
+
+/// How long all of it may take; ports that come after that are not knocked at.
+const BUDGET: Duration = Duration::from_secs(5);
 
 /// The knocks of one drill.
 pub(super) struct Knocks<'a> {
@@ -51,6 +54,7 @@ impl<'a> Knocks<'a> {
 
     /// One port after the other, so that each has its own count.
     pub(super) async fn at_all(&self, suspects: &[Suspect]) -> Vec<Knock> {
+        let begun = Instant::now();
         let begin = self.moment().await;
         sleep(self.window).await;
         let mut before = self.moment().await;
@@ -60,6 +64,9 @@ impl<'a> Knocks<'a> {
         );
         let mut knocks = Vec::new();
         for suspect in suspects {
+            if begun.elapsed() > BUDGET {
+                break;
+            }
             let (syns, stood) = match suspect.outcome {
                 Outcome::Open => self.listen_at(suspect.to).await,
                 _ => self.dial(suspect.to).await,
@@ -83,7 +90,7 @@ impl<'a> Knocks<'a> {
                 server: both(quiet.1, dialled.1),
                 half_open: after.half_open(suspect),
                 waiting: after.waiting(suspect),
-                accepted: accepted(suspect.flow, &before, &after),
+                accepted: suspect.flow.and_then(|flow| accepted(flow, &before, &after)),
             });
             before = after;
         }
@@ -103,7 +110,11 @@ impl<'a> Knocks<'a> {
 
     /// Many at once, all given up before the kernel repeats a SYN.
     async fn dial(&self, to: SocketAddr) -> (u64, u64) {
-        let attempts = join_all((0..SYNS).map(|_| connect(to, self.window))).await;
+        // The whole window, also where the answer comes at once: what is compared has the same length.
+        let (attempts, ()) = tokio::join!(
+            join_all((0..SYNS).map(|_| connect(to, self.window))),
+            sleep(self.window)
+        );
         let stood = attempts.iter().filter(|(attempt, _)| attempt.stood()).count();
         (SYNS as u64, stood as u64)
     }

@@ -6,6 +6,7 @@ mod answer_ttl;
 mod connect;
 mod content;
 mod evidence;
+mod family;
 mod ftp;
 mod greeting;
 mod http;
@@ -14,12 +15,13 @@ mod passive;
 mod path;
 mod socket;
 mod trace;
+mod unplanned;
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use futures_util::future::join_all;
-use fwdrill_protocol::flow::Flow;
+use fwdrill_protocol::flow::{Expected, Flow};
 use jiff::Timestamp;
 
 use crate::limits::Limits;
@@ -50,13 +52,17 @@ pub async fn run(plan: &Plan) -> Observations {
         path: Default::default(),
         evidence: EvidenceFetch::NotAsked,
     };
+    seen.path.other_family = family::choose(plan, &mut seen.resolution).await;
     if let Some(address) = seen.resolution.addresses.first().copied() {
         let site = Site {
             plan,
             address,
             limits: Limits::all(plan.limit),
         };
-        for (flow, attempt, talk) in join_all(plan.estate.flows().filter_map(|flow| site.flow(flow))).await {
+        let flows = join_all(plan.estate.flows().filter_map(|flow| site.flow(flow)));
+        let (talks, unplanned) = tokio::join!(flows, unplanned::dial(&site));
+        seen.path.unplanned = unplanned;
+        for (flow, attempt, talk) in talks {
             seen.attempts.insert(flow, attempt);
             match talk {
                 Talk::None => {}
@@ -104,7 +110,11 @@ impl Site<'_> {
     fn flow(&self, flow: Flow) -> Option<impl Future<Output = (Flow, Attempt, Talk)> + '_> {
         let to = self.at(self.plan.estate.port(flow)?);
         Some(async move {
-            let (attempt, stream) = connect::connect(to, self.limits.connect).await;
+            let limit = match self.plan.estate.expected(&self.plan.vantage, flow) {
+                Expected::Closed => self.limits.connect.min(unplanned::CLOSED),
+                Expected::Open | Expected::Any => self.limits.connect,
+            };
+            let (attempt, stream) = connect::connect(to, limit).await;
             let Some(stream) = stream else {
                 return (flow, attempt, Talk::None);
             };

@@ -9,14 +9,23 @@ use fwdrill_protocol::flow::{Expected, Flow};
 use fwdrill_protocol::report::Outcome;
 
 use super::answer_ttl::answer_ttl;
+use super::connect::connect;
 use super::knock::Knocks;
-use super::trace::trace;
+use super::trace::{Care, trace};
 use super::{Site, services_that_answered};
-use crate::observation::path::PathFacts;
+use crate::observation::path::{PathFacts, Trace};
 use crate::observation::{Attempt, Observations};
+use crate::plan::Range;
 
 /// How many ports of one kind are looked at. Routers answer about six times in a row, and one of these is the reference.
 const MOST: usize = 5;
+
+/// How many services are traced where all is well.
+const FEW: usize = 4;
+
+/// How long a silent port is waited for once more. A router asks its neighbour three times, a second apart, before it says
+/// that a host is not there: more than clients wait.
+const PATIENT: Duration = Duration::from_millis(4500);
 
 /// Explores the path to every port that has something to explain, and to one that works.
 pub(super) async fn explore(site: &Site<'_>, seen: &Observations) -> PathFacts {
@@ -25,10 +34,16 @@ pub(super) async fn explore(site: &Site<'_>, seen: &Observations) -> PathFacts {
         ..seen.path.clone()
     };
     let suspects = suspects(site, seen);
+    let patience = patience(seen);
     if suspects.is_empty() {
+        // A proxy does not show in anything else.
+        if site.plan.range != Range::None {
+            let services = services_that_answered(seen).into_iter().take(FEW);
+            facts.traces = join_all(services.map(|to| trace(to, patience, Care::Light))).await;
+            facts.reference = farthest(&facts.traces);
+        }
         return facts;
     }
-    let patience = patience(seen);
     facts.reference = services_that_answered(seen)
         .into_iter()
         .find(|to| !suspects.iter().any(|one| one.to == *to));
@@ -43,8 +58,15 @@ pub(super) async fn explore(site: &Site<'_>, seen: &Observations) -> PathFacts {
         .map(|suspect| suspect.to)
         .chain(facts.reference)
         .collect();
-    // A trace knocks as well: both at once would be counted as one.
-    facts.traces = join_all(traced.iter().map(|to| trace(*to, patience))).await;
+    // First, and alone: the answers that the other probes leave unheard would be counted too.
+    facts.knocks = Knocks::new(site, seen, patience).at_all(&suspects).await;
+    let silent = suspects.iter().filter(|suspect| suspect.outcome == Outcome::Timeout);
+    let (traces, patient) = tokio::join!(
+        join_all(traced.iter().map(|to| trace(*to, patience, Care::Full))),
+        join_all(silent.map(|suspect| connect(suspect.to, PATIENT)))
+    );
+    facts.traces = traces;
+    facts.patient = patient.into_iter().map(|(attempt, _)| attempt).collect();
     let ttls = join_all(
         answering
             .iter()
@@ -52,15 +74,21 @@ pub(super) async fn explore(site: &Site<'_>, seen: &Observations) -> PathFacts {
     )
     .await;
     facts.answers = ttls.into_iter().flatten().collect();
-    facts.knocks = Knocks::new(site, seen, patience).at_all(&suspects).await;
     facts
+}
+
+/// Of traces of services that work, the longest: who answers nearer may be somebody else.
+fn farthest(traces: &[Trace]) -> Option<SocketAddr> {
+    let answered = traces.iter().filter_map(|trace| Some((trace.answered()?, trace.to)));
+    answered.max_by_key(|(hop, _)| *hop).map(|(_, to)| to)
 }
 
 /// A port whose state has more than one explanation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Suspect {
     pub(super) to: SocketAddr,
-    pub(super) flow: Flow,
+    /// Absent for a port that nothing of the estate has.
+    pub(super) flow: Option<Flow>,
     /// [`Outcome::Open`] for a connection that stood and on which the service did not speak.
     pub(super) outcome: Outcome,
 }
@@ -82,15 +110,29 @@ fn suspects(site: &Site<'_>, seen: &Observations) -> Vec<Suspect> {
                 || seen.passive.swept && outcome == Outcome::Refused;
             lost.then_some(Suspect {
                 to: port.attempt.to,
-                flow: Flow::FtpPassive,
+                flow: Some(Flow::FtpPassive),
                 outcome,
             })
         }));
     }
+    // Who answers for ports that nobody planned? One of them stands for all.
+    suspects.extend(seen.path.unplanned.iter().find_map(|attempt| {
+        let answers = matches!(attempt.outcome, Outcome::Open | Outcome::Refused);
+        answers.then_some(Suspect {
+            to: attempt.to,
+            flow: None,
+            outcome: Outcome::Refused,
+        })
+    }));
     suspects
 }
 
 fn suspect(flow: Flow, attempt: &Attempt, seen: &Observations) -> Option<Suspect> {
+    let sentinel = matches!(flow, Flow::Agent | Flow::Events | Flow::Console);
+    if sentinel && attempt.stood() && seen.evidence.joined().is_none() {
+        // Somebody else's service on these ports need not answer us.
+        return None;
+    }
     let outcome = match attempt.outcome {
         Outcome::CheckFailed => return None,
         Outcome::Open | Outcome::Reset if !seen.spoke(flow) => Outcome::Open,
@@ -99,7 +141,7 @@ fn suspect(flow: Flow, attempt: &Attempt, seen: &Observations) -> Option<Suspect
     };
     Some(Suspect {
         to: attempt.to,
-        flow,
+        flow: Some(flow),
         outcome,
     })
 }

@@ -22,15 +22,24 @@ const FARTHEST: usize = 32;
 /// was silent is asked again after this long.
 const REFILL: Duration = Duration::from_millis(1100);
 
+/// How much an answer is worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Care {
+    /// Who is silent is silent.
+    Light,
+    /// Who is silent is asked once more, a second later.
+    Full,
+}
+
 /// Traces the path to a port. Each hop gets `patience` to answer.
-pub(super) async fn trace(to: SocketAddr, patience: Duration) -> Trace {
+pub(super) async fn trace(to: SocketAddr, patience: Duration, care: Care) -> Trace {
     let mut walk = Walk {
         to,
         patience,
         answers: Vec::new(),
     };
     walk.on().await;
-    if !walk.unclear().is_empty() {
+    if care == Care::Full && !walk.unclear().is_empty() {
         sleep(REFILL).await;
         walk.again().await;
         walk.on().await;
@@ -169,10 +178,10 @@ mod tests {
         for host in ["127.0.0.1:0", "[::1]:0"] {
             let listener = TcpListener::bind(host).await.unwrap();
             let to = listener.local_addr().unwrap();
-            let open = trace(to, PATIENCE).await;
+            let open = trace(to, PATIENCE, Care::Full).await;
             assert_eq!((open.answered(), open.hops.len()), (Some(1), 0), "{open:?}");
             drop(listener);
-            let refused = trace(to, PATIENCE).await;
+            let refused = trace(to, PATIENCE, Care::Full).await;
             let outcome = Outcome::Refused;
             assert_eq!(refused.end, TraceEnd::Answered { hop: 1, outcome });
         }

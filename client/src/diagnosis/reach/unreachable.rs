@@ -1,99 +1,124 @@
 //! An ICMP error answers, or there is no route: somebody says no, in words.
 
-use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity};
-use fwdrill_protocol::flow::Flow;
+use fwdrill_protocol::finding::{FindingId, Place};
+use fwdrill_protocol::host::Counters;
 
 use super::super::facts::Facts;
-use super::super::list;
-use super::{is, named};
-use crate::observation::Icmp;
+use super::cause::Cause;
+use super::geometry::{Road, shows};
+use crate::observation::{Attempt, Icmp};
+use FindingId::{ClientEgressBlocked, ClientHostBlocked, ForwardDeadHost, NoRoute, PortRejected, ServerHostBlocked};
 
-/// An ICMP error came back: somebody said no, in words.
-pub(super) fn by_icmp(facts: &Facts, flows: &[Flow]) -> Finding {
-    let ports = list(facts.ports(flows).iter());
-    let icmp = flows.iter().find_map(|flow| facts.attempt(*flow)?.icmp);
-    let (id, confidence, place, alternatives) = match icmp {
-        Some(icmp) if says_rejected(icmp, facts) => {
-            (FindingId::PortRejected, Confidence::Certain, Place::Unknown, vec![])
+/// Linux asks three times, a second apart, before it says that a neighbour does not answer (arp(7), mcast_solicit).
+const NEIGHBOUR_ASKED_MS: f64 = 900.0;
+
+pub(super) fn judge(facts: &Facts, attempt: &Attempt) -> Cause {
+    let road = Road::to(facts, attempt.to);
+    let port = attempt.to.port();
+    let after = attempt
+        .rtt_ms
+        .map_or_else(String::new, |rtt| format!(" after {rtt} ms"));
+    let Some(icmp) = attempt.icmp else {
+        return without_icmp(attempt);
+    };
+    let who = icmp.offender.filter(|who| !road.is_here(*who));
+    let name = who.map_or_else(|| "this host".to_owned(), |who| who.to_string());
+    let v6 = attempt.to.is_ipv6();
+    let cause = if says_rejected(icmp, v6) {
+        rejected(facts, &road, attempt, who.is_none())
+    } else {
+        undelivered(facts, attempt, who.is_none(), icmp)
+    };
+    cause.at(Some(name.clone())).because(format!(
+        "TCP {port}: {name} answered with ICMP type {} code {} ({}){after}",
+        icmp.kind,
+        icmp.code,
+        meaning(icmp, v6)
+    ))
+}
+
+fn without_icmp(attempt: &Attempt) -> Cause {
+    let words = attempt.error.clone().unwrap_or_else(|| "unreachable".to_owned());
+    let denied = words.contains("Permission denied");
+    let cause = if denied {
+        Cause::certain(ClientHostBlocked, Place::ClientHost)
+    } else {
+        Cause::likely(NoRoute, Place::ClientHost, &[ClientHostBlocked])
+    };
+    cause
+        .at(Some("this host".to_owned()))
+        .because(format!("TCP {}: {words}, and no packet left", attempt.to.port()))
+}
+
+fn rejected(facts: &Facts, road: &Road, attempt: &Attempt, by_this_host: bool) -> Cause {
+    if by_this_host {
+        return Cause::certain(ClientHostBlocked, Place::ClientHost)
+            .because("the error comes from this host itself: its own firewall rejects the connection");
+    }
+    let offender = attempt.icmp.and_then(|icmp| icmp.offender);
+    let knock = facts.seen.path.knock(attempt.to);
+    let there = knock.and_then(|knock| knock.server.as_ref());
+    if offender == Some(attempt.to.ip()) {
+        if shows(there, knock.map_or(0, |knock| knock.syns), Counters::undelivered) {
+            return Cause::certain(ServerHostBlocked, Place::ServerHost).because(format!(
+                "the server's host received {} packets more than it delivered: its own firewall rejects them",
+                there.map_or(0, |there| there.more(Counters::undelivered))
+            ));
         }
-        Some(_) => (
-            FindingId::ForwardDeadHost,
-            Confidence::Possible,
-            Place::Unknown,
-            vec![FindingId::NoRoute, FindingId::PortRejected],
+        return match (there.is_some(), road.is_translated(), road.length()) {
+            (true, _, _) => {
+                Cause::certain(PortRejected, Place::ServerFirewall).because("the server's host saw nothing of it")
+            }
+            (false, true, _) => Cause::likely(PortRejected, Place::ServerFirewall, &[ServerHostBlocked]),
+            // Without a NAT it is the server's own address.
+            (false, false, Some(_)) => Cause::likely(ServerHostBlocked, Place::ServerHost, &[PortRejected]),
+            (false, false, None) => Cause::likely(PortRejected, Place::Unknown, &[ServerHostBlocked]),
+        };
+    }
+    let hop = offender.and_then(|who| road.reference?.position(who));
+    match hop.map(|hop| road.place(hop)) {
+        Some(Place::ClientFirewall) => Cause::likely(ClientEgressBlocked, Place::ClientFirewall, &[PortRejected])
+            .because("it stands in front of this client, not of the server"),
+        Some(place) => Cause::certain(PortRejected, place),
+        None => Cause::certain(PortRejected, Place::Unknown),
+    }
+}
+
+/// Somebody cannot deliver it. If only some ports fare so, it is a forward that points at nobody; if all do, a route.
+fn undelivered(facts: &Facts, attempt: &Attempt, by_this_host: bool, icmp: Icmp) -> Cause {
+    let others_arrive = facts.seen.attempts.values().any(Attempt::stood);
+    let patient = attempt.rtt_ms.is_some_and(|rtt| rtt >= NEIGHBOUR_ASKED_MS);
+    let host_unreachable = (icmp.kind, icmp.code) == if attempt.to.is_ipv6() { (1, 3) } else { (3, 1) };
+    if by_this_host {
+        return Cause::likely(NoRoute, Place::ClientHost, &[ClientHostBlocked, ForwardDeadHost])
+            .because("this host's own kernel says so: its gateway or neighbour does not answer");
+    }
+    match (others_arrive, host_unreachable && patient) {
+        (true, true) => Cause::certain(ForwardDeadHost, Place::ServerFirewall).because(
+            "it asked its network for that host and nobody answered (ARP), while other ports of the same address work",
         ),
-        None => (
-            FindingId::NoRoute,
-            Confidence::Likely,
-            Place::ClientHost,
-            vec![FindingId::ClientHostBlocked],
-        ),
-    };
-    let who = icmp
-        .and_then(|icmp| icmp.offender)
-        .map_or_else(|| "this host".to_owned(), |offender| offender.to_string());
-    let evidence = match icmp {
-        Some(icmp) => format!(
-            "TCP {ports}: {who} answered with ICMP type {} code {} ({})",
-            icmp.kind,
-            icmp.code,
-            meaning(icmp, facts)
-        ),
-        None => format!(
-            "TCP {ports}: {}",
-            facts
-                .attempt(flows[0])
-                .and_then(|attempt| attempt.error.clone())
-                .unwrap_or_else(|| "unreachable".to_owned())
-        ),
-    };
-    let (summary, remedy) = match id {
-        FindingId::PortRejected => (
-            format!("TCP {} {} rejected by {who}", named(facts, flows), is(flows)),
-            format!(
-                "on {who}, accept tcp dport {{ {} }} to the server in place of the rule that rejects it",
-                facts.ports(flows)
-            ),
-        ),
-        FindingId::NoRoute => (
-            format!("this host has no route to {}", facts.seen.target),
-            format!("add a route to {} on this host", facts.seen.target),
-        ),
-        _ => (
-            format!(
-                "TCP {} {} unreachable: {who} cannot deliver it",
-                named(facts, flows),
-                is(flows)
-            ),
-            format!("on {who}, look where TCP {ports} is forwarded or routed to: that host does not answer"),
-        ),
-    };
-    Finding {
-        id,
-        severity: Severity::Error,
-        confidence,
-        flow: flows[0],
-        summary,
-        place,
-        evidence: vec![evidence],
-        remedy,
-        alternatives,
+        (true, false) => Cause::likely(ForwardDeadHost, Place::ServerFirewall, &[NoRoute, PortRejected])
+            .because("other ports of the same address work"),
+        (false, true) => Cause::likely(ForwardDeadHost, Place::ServerFirewall, &[NoRoute])
+            .because("it asked its network for that host and nobody answered (ARP)"),
+        (false, false) => Cause::likely(NoRoute, Place::Path, &[ForwardDeadHost, PortRejected])
+            .because("no port of this address can be reached"),
     }
 }
 
 /// Codes that a packet filter sends and a router or host in good order does not.
-fn says_rejected(icmp: Icmp, facts: &Facts) -> bool {
-    match facts.address() {
+fn says_rejected(icmp: Icmp, v6: bool) -> bool {
+    if v6 {
         // RFC 4443: 1/1 administratively prohibited, 1/4 port unreachable, 1/5 policy, 1/6 reject route.
-        Some(address) if address.is_ipv6() => icmp.kind == 1 && matches!(icmp.code, 1 | 4 | 5 | 6),
+        icmp.kind == 1 && matches!(icmp.code, 1 | 4 | 5 | 6)
+    } else {
         // RFC 792, RFC 1122 section 3.2.2.1, RFC 1812 section 5.2.7.1. No TCP stack answers a SYN
         // with 3/2 or 3/3: they are what REJECT sends.
-        _ => icmp.kind == 3 && matches!(icmp.code, 2 | 3 | 9 | 10 | 13),
+        icmp.kind == 3 && matches!(icmp.code, 2 | 3 | 9 | 10 | 13)
     }
 }
 
-fn meaning(icmp: Icmp, facts: &Facts) -> &'static str {
-    let v6 = facts.address().is_some_and(|address| address.is_ipv6());
+fn meaning(icmp: Icmp, v6: bool) -> &'static str {
     match (v6, icmp.kind, icmp.code) {
         (false, 3, 0) | (true, 1, 0) => "no route to the network",
         (false, 3, 1) | (true, 1, 3) => "host unreachable",

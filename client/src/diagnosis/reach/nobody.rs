@@ -1,0 +1,156 @@
+//! Not one port of the server can be used: a cause that concerns the client or the address, not a port.
+
+use fwdrill_protocol::finding::{FindingId, Place};
+use fwdrill_protocol::flow::{Expected, Flow};
+use fwdrill_protocol::report::Outcome;
+
+use super::super::facts::{Facts, is_private};
+use super::super::list;
+use super::cause::Cause;
+use super::{silent, unreachable};
+use crate::observation::Attempt;
+use crate::observation::path::Trace;
+use FindingId::{
+    AsymmetricRoute, ClientEgressBlocked, ClientHostBlocked, ForwardMissing, HairpinMissing, LatencyAboveTimeout,
+    NoRoute, PortDropped, ProxyBackendDown, ReturnPathBroken, ServerHostBlocked, ServerHung, SourceBlocked,
+};
+
+/// A cause for all of the wanted flows, where all of them fare alike.
+pub(super) fn check(facts: &Facts, wanted: &[Flow]) -> Option<Cause> {
+    let attempts: Vec<&Attempt> = wanted.iter().filter_map(|flow| facts.attempt(*flow)).collect();
+    if attempts.len() < 2 {
+        return None;
+    }
+    let all = |outcomes: &[Outcome]| attempts.iter().all(|attempt| outcomes.contains(&attempt.outcome));
+    if all(&[Outcome::Timeout]) {
+        return Some(silence(facts, &attempts));
+    }
+    // Routers answer only so often: some ports get the ICMP error, the others nothing.
+    if all(&[Outcome::Timeout, Outcome::Unreachable]) {
+        let told = attempts
+            .iter()
+            .find(|attempt| attempt.outcome == Outcome::Unreachable)?;
+        let silent = attempts
+            .iter()
+            .filter(|attempt| attempt.outcome == Outcome::Timeout)
+            .count();
+        let cause = unreachable::judge(facts, told);
+        let of_routing = matches!(cause.id, NoRoute | FindingId::ForwardDeadHost);
+        return (of_routing && silent > 0).then(|| {
+            cause.because(format!(
+                "{silent} of {} ports got no answer at all: routers send only so many ICMP errors a second",
+                attempts.len()
+            ))
+        });
+    }
+    one_way(facts, wanted)
+}
+
+/// Every connection stands, and not one byte comes over any of them.
+fn one_way(facts: &Facts, wanted: &[Flow]) -> Option<Cause> {
+    let talking = [Flow::FtpControl, Flow::Version, Flow::Http];
+    let stood = |flow: &&Flow| facts.attempt(**flow).is_some_and(|attempt| attempt.stood());
+    let tried: Vec<Flow> = talking.iter().filter(stood).copied().collect();
+    let mute = tried.iter().all(|flow| !facts.seen.spoke(*flow));
+    let silent = tried.iter().all(|flow| {
+        facts
+            .trouble(*flow)
+            .is_some_and(|trouble| trouble.outcome == Outcome::Silent)
+    });
+    if tried.len() < 2
+        || !mute
+        || !silent
+        || wanted
+            .iter()
+            .any(|flow| facts.attempt(*flow).is_some_and(|attempt| !attempt.stood()))
+    {
+        return None;
+    }
+    let ports = facts.ports(&tried);
+    let too_much = facts
+        .ended(Outcome::Open)
+        .into_iter()
+        .any(|flow| facts.expected(flow) == Expected::Closed)
+        || facts.seen.path.unplanned.iter().any(Attempt::stood);
+    let cause = if too_much {
+        Cause::likely(ProxyBackendDown, Place::Path, &[AsymmetricRoute, ServerHung])
+            .because("ports that nobody serves are accepted too: somebody on the way accepts everything")
+    } else {
+        Cause::likely(AsymmetricRoute, Place::Path, &[ProxyBackendDown, ServerHung])
+    };
+    Some(cause.because(format!(
+        "TCP {ports}: every connection stands, and not one byte ever comes, whether the server or the client speaks first"
+    )))
+}
+
+fn silence(facts: &Facts, attempts: &[&Attempt]) -> Cause {
+    let path = &facts.seen.path;
+    if let Some(cause) = attempts.iter().find_map(|attempt| silent::sometimes(facts, attempt)) {
+        return cause;
+    }
+    let counted = path
+        .knocks
+        .iter()
+        .find_map(|knock| silent::counted(knock, knock.to.port()));
+    let farthest = path.traces.iter().max_by_key(|trace| trace.last_hop());
+    let ports = list(attempts.iter().map(|attempt| attempt.to.port()));
+    let cause = counted.unwrap_or_else(|| by_trace(facts, farthest));
+    let cause = cause.because(format!("no port of this host answered: TCP {ports} stayed silent"));
+    match farthest {
+        Some(trace) => cause.because(format!("trace to TCP {}: {}", trace.to.port(), trace.in_words())),
+        None => cause,
+    }
+}
+
+fn by_trace(facts: &Facts, farthest: Option<&Trace>) -> Cause {
+    let all = [
+        PortDropped,
+        ForwardMissing,
+        NoRoute,
+        ReturnPathBroken,
+        ServerHostBlocked,
+        HairpinMissing,
+        ClientEgressBlocked,
+        ClientHostBlocked,
+        LatencyAboveTimeout,
+    ];
+    let inside = is_inside(facts);
+    let Some(trace) = farthest else {
+        return Cause::possible(SourceBlocked, Place::Unknown, &all);
+    };
+    let last = trace.last_hop();
+    let who = trace.hop(last);
+    let others = |id: FindingId| -> Vec<FindingId> {
+        [SourceBlocked]
+            .iter()
+            .chain(&all)
+            .copied()
+            .filter(|other| *other != id)
+            .collect()
+    };
+    let (id, place) = match last {
+        _ if inside => (HairpinMissing, Place::ServerFirewall),
+        0 => (ClientHostBlocked, Place::ClientHost),
+        // A private router before a public address is the client's.
+        _ if who.is_some_and(is_private) && !is_private(trace.to.ip()) => (ClientEgressBlocked, Place::ClientFirewall),
+        _ => (SourceBlocked, Place::Unknown),
+    };
+    let cause = Cause::possible(id, place, &others(id));
+    match who {
+        Some(who) if last > 0 => cause.at(Some(format!("{who} (hop {last})"))),
+        _ => cause,
+    }
+}
+
+/// Whether this client is on one of the networks for which the server advertises an address of its own: inside.
+fn is_inside(facts: &Facts) -> bool {
+    let Some(local) = facts.seen.path.local else {
+        return false;
+    };
+    facts
+        .estate
+        .ftp
+        .advertised_for
+        .iter()
+        .any(|rule| rule.network.contains(&local))
+}
