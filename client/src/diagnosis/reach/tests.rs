@@ -418,3 +418,49 @@ fn an_icmp_error_for_some_of_many_silent_ports_stands_for_all() {
         "{route:#?}"
     );
 }
+
+#[test]
+fn ports_that_nobody_planned_reach_the_server() {
+    use fwdrill_protocol::finding::Severity;
+    let open_to = |ports: &[u16], hop| {
+        let mut seen = healthy();
+        seen.path.reference = Some(at(2221));
+        let trace = |to, hop| Trace {
+            to,
+            hops: hops(&[Some(ISP), Some(SERVER)])[..usize::from(hop) - 1].to_vec(),
+            end: answered(hop, Outcome::Refused),
+        };
+        seen.path.traces = vec![trace(at(2221), 3), trace(at(ports[0]), hop)];
+        let outcome = |port| {
+            if ports.contains(&port) {
+                Outcome::Refused
+            } else {
+                Outcome::Timeout
+            }
+        };
+        seen.path.unplanned = [3022, 4023, 2299, 5000]
+            .map(|port| attempt(at(port), outcome(port)))
+            .to_vec();
+        seen.attempts.insert(Flow::System, attempt(at(2226), Outcome::Open));
+        seen
+    };
+    let ids = |seen: &Observations| -> Vec<_> {
+        report_of(seen)
+            .findings
+            .iter()
+            .map(|finding| (finding.id, finding.severity))
+            .collect()
+    };
+    // The open 2226 is a consequence.
+    let all = open_to(&[3022, 4023, 2299, 5000], 3);
+    assert_eq!(ids(&all), [(FindingId::ExposedBeyondPlan, Severity::Error)]);
+    // A range that is a port too wide is no reason for it, and no fault.
+    let forbidden = (FindingId::ForbiddenPortOpen, Severity::Error);
+    let wide = open_to(&[4023], 3);
+    assert_eq!(ids(&wide), [forbidden, (FindingId::ExposedBeyondPlan, Severity::Info)]);
+    // A firewall that answers for itself lets nothing through, and inside nobody minds.
+    assert_eq!(ids(&open_to(&[3022, 4023, 2299, 5000], 2)), [forbidden]);
+    let mut inside = all;
+    inside.vantage = "inside".to_owned();
+    assert_eq!(ids(&inside), [forbidden]);
+}
