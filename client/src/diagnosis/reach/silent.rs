@@ -84,6 +84,13 @@ pub(super) fn counted(knock: &Knock, port: u16) -> Option<Cause> {
     let Knock { syns, .. } = *knock;
     let (here, there) = (knock.client.as_ref(), knock.server.as_ref());
     let grew = |counter: fn(&Counters) -> u64| there.map_or(0, |there| there.more(counter));
+    // First: an answer that reaches this host leaves the server's half open as well.
+    if shows(here, syns, Counters::undelivered) {
+        return Some(Cause::certain(ClientHostBlocked, Place::ClientHost).because(format!(
+            "this host received {} packets more than it delivered while {syns} SYNs were sent to TCP {port}: its own firewall drops the answers",
+            here.map_or(0, |here| here.more(Counters::undelivered))
+        )));
+    }
     if let Some(half_open) = knock.half_open.filter(|half_open| *half_open * 2 >= syns && syns > 1) {
         return Some(Cause::certain(ReturnPathBroken, Place::Path).because(format!(
             "the server's host has {half_open} connections from here to TCP {port} in SYN_RECV: the SYN arrives, the SYN-ACK does not come back"
@@ -119,12 +126,6 @@ pub(super) fn counted(knock: &Knock, port: u16) -> Option<Cause> {
         return Some(Cause::certain(ReturnPathBroken, Place::Path).because(format!(
             "{} connections to the server's host ended in the handshake while {syns} SYNs were sent to TCP {port}",
             grew(|counters| counters.attempt_fails)
-        )));
-    }
-    if shows(here, syns, Counters::undelivered) {
-        return Some(Cause::certain(ClientHostBlocked, Place::ClientHost).because(format!(
-            "this host received {} packets more than it delivered while {syns} SYNs were sent to TCP {port}: its own firewall drops the answers",
-            here.map_or(0, |here| here.more(Counters::undelivered))
         )));
     }
     None

@@ -143,6 +143,9 @@ fn silence_at_the_servers_host_is_told_apart_by_what_it_counted() {
     let mut seen = base();
     knocking(&mut seen, |_| {}).half_open = Some(8);
     is(&seen, FindingId::ReturnPathBroken, Certain);
+    // The answers arrive here, and go no further.
+    seen.path.knocks[0].client.as_mut().unwrap().dialled.in_receives = 8;
+    is(&seen, FindingId::ClientHostBlocked, Certain);
 }
 
 #[test]
