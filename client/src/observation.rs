@@ -264,6 +264,9 @@ pub struct PassiveObservation {
     pub busy: PortSet,
     /// One attempt per port tried.
     pub ports: Vec<PassivePort>,
+    /// Some of the ports that let nothing through among others that did, dialled again one by one, more than a second apart.
+    #[serde(default)]
+    pub again: Vec<PassivePort>,
 }
 
 /// One port of the passive range.
@@ -275,6 +278,9 @@ pub struct PassivePort {
     pub attempt: Attempt,
     /// Which port of the server answered, if it proved to be this server's.
     pub answered_as: Option<u16>,
+    /// What else was said there, a line of it.
+    #[serde(default)]
+    pub said: Option<String>,
 }
 
 /// How the server's evidence was got.

@@ -136,7 +136,11 @@ impl Server {
             bound,
             shelf,
             journal,
-            estate_ports: Flow::ALL.iter().filter_map(|flow| estate.port(*flow)).collect(),
+            estate_ports: Flow::ALL
+                .iter()
+                .filter_map(|flow| estate.port(*flow))
+                .chain(estate.ftp.passive_ports.iter())
+                .collect(),
             ftp: ftp.map(Arc::new),
             engine: config.engine,
             http: config.http,

@@ -4,13 +4,18 @@
 //! clock. To add one: a file beside this one, and a line in `RULES`.
 
 mod advertised_address;
+mod alg;
+mod connection_rate;
 mod content;
+mod data_connection;
 mod exposure;
 mod facts;
 mod family;
 mod flows;
 mod hairpin;
+mod hidden_clients;
 mod name;
+mod no_passive_port;
 mod passive_range;
 mod proxied;
 mod reach;
@@ -41,8 +46,13 @@ const RULES: &[Rule] = &[
     reach::check,
     wrong_service::check,
     hairpin::check,
+    alg::check,
     advertised_address::check,
     passive_range::check,
+    connection_rate::check,
+    data_connection::check,
+    no_passive_port::check,
+    hidden_clients::check,
     content::check,
     exposure::check,
     proxied::check,
@@ -124,6 +134,8 @@ fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     }
 }
 
+#[cfg(test)]
+mod passive_tests;
 #[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]

@@ -99,6 +99,7 @@ pub(crate) fn healthy() -> Observations {
             swept: true,
             no_sweep: None,
             busy: PortSet::default(),
+            again: Vec::new(),
             ports: [3023, 3332, 3334, 4022]
                 .map(|port| passive_port(port, Outcome::Open))
                 .to_vec(),
@@ -140,6 +141,7 @@ pub(crate) fn passive_port(port: u16, outcome: Outcome) -> PassivePort {
         port,
         attempt: attempt(at(port), outcome),
         answered_as: (outcome == Outcome::Open).then_some(port),
+        said: None,
     }
 }
 

@@ -1,13 +1,16 @@
 //! The passive range, port by port: with the server's sweep where it offers one, else by dialling
 //! ports on which nothing listens.
 
+use std::time::Duration;
+
 use futures_util::StreamExt;
 use futures_util::stream;
 use fwdrill_protocol::estate::port_set::PortSet;
+use fwdrill_protocol::report::Outcome;
 use fwdrill_protocol::sweep::{SWEEP_PATH, SweepAnswer, SweepOffer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::Site;
 use super::connect::connect;
@@ -21,6 +24,12 @@ const AT_ONCE: usize = 1024;
 
 /// The longest answer line: label, port, peer, proof.
 const LONGEST_LINE: u64 = 200;
+
+/// How many holes are dialled again one by one.
+const SLOWLY: usize = 3;
+
+/// And with which distance: rate limits count by the second.
+const APART: Duration = Duration::from_millis(1100);
 
 /// Tries the ports that the plan chooses. Nothing is tried where no FTP session was had: without
 /// one the range serves nobody.
@@ -37,10 +46,12 @@ pub(super) async fn observe(site: &Site<'_>, seen: &Observations) -> PassiveObse
             let chosen = site.plan.range.choose(&observed.planned);
             observed.ports = sweep(site, seen, &chosen, offer).await;
             observed.busy = chosen.without(&tried(&observed.ports));
+            observed.again = one_by_one(site, &observed.ports).await;
         }
         Err(refusal) => {
             observed.no_sweep = Some(refusal);
             observed.ports = dial(site, &site.plan.range.choose(&observed.planned), false).await;
+            observed.again = one_by_one(site, &observed.ports).await;
         }
     }
     observed.ports.sort_by_key(|tried| tried.port);
@@ -51,7 +62,8 @@ pub(super) async fn observe(site: &Site<'_>, seen: &Observations) -> PassiveObse
 /// every hole beside ports that answered: a limit on connections or a lost packet makes holes that are none.
 async fn sweep(site: &Site<'_>, seen: &Observations, chosen: &PortSet, first: SweepOffer) -> Vec<PassivePort> {
     let mut found = dial(site, &both(chosen, &first.listening), true).await;
-    let (open, holes): (Vec<PassivePort>, Vec<PassivePort>) = found.drain(..).partition(|tried| tried.attempt.stood());
+    let (open, holes): (Vec<PassivePort>, Vec<PassivePort>) =
+        found.drain(..).partition(|tried| tried.answered_as.is_some());
     // Where nothing came through, a few ports more say nothing new.
     let again = if open.is_empty() {
         PortSet::default()
@@ -107,25 +119,56 @@ async fn offer(site: &Site<'_>, seen: &Observations) -> Result<SweepOffer, Strin
 
 async fn attempt(site: &Site<'_>, port: u16, swept: bool) -> PassivePort {
     let (attempt, stream) = connect(site.at(port), site.limits.data_connect).await;
-    let answered_as = match stream {
+    let (answered_as, said) = match stream {
         Some(stream) if swept => answer(site, stream).await,
-        _ => None,
+        _ => (None, None),
     };
     PassivePort {
         port,
         attempt,
         answered_as,
+        said,
     }
 }
 
-/// The port that answers, if it proves to be this server's.
-async fn answer(site: &Site<'_>, mut stream: TcpStream) -> Option<u16> {
-    let line = timeout(site.limits.reply, async {
-        stream.write_all(site.plan.drill.first_line().as_bytes()).await.ok()?;
-        let mut line = String::new();
-        stream.take(LONGEST_LINE).read_to_string(&mut line).await.ok()?;
-        Some(line)
+/// The port that answers, if it proves to be this server's; else what it says.
+async fn answer(site: &Site<'_>, mut stream: TcpStream) -> (Option<u16>, Option<String>) {
+    let mut said = Vec::new();
+    // What came before an end that is none still counts.
+    let _ = timeout(site.limits.reply, async {
+        stream.write_all(site.plan.drill.first_line().as_bytes()).await?;
+        stream.take(LONGEST_LINE).read_to_end(&mut said).await
+    })
+    .await;
+    let line = String::from_utf8_lossy(&said)
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    match SweepAnswer::parse(&line).filter(|answer| answer.is_proof(site.plan.drill)) {
+        Some(answer) => (Some(answer.port), None),
+        None => (None, Some(line).filter(|line| !line.is_empty())),
+    }
+}
+
+/// Dials a few of the holes among open ports again, slowly: whoever limits how fast connections come lets these in, and so
+/// does a path that loses packets.
+async fn one_by_one(site: &Site<'_>, ports: &[PassivePort]) -> Vec<PassivePort> {
+    let silent: Vec<u16> = ports
+        .iter()
+        .filter(|tried| tried.attempt.outcome == Outcome::Timeout)
+        .map(|tried| tried.port)
+        .collect();
+    // A port that the server does not listen on answers too, by a RST.
+    if silent.is_empty() || silent.len() == ports.len() {
+        return Vec::new();
+    }
+    let steps = SLOWLY.min(silent.len());
+    let chosen = (0..steps).map(|step| silent[step * (silent.len() - 1) / (steps - 1).max(1)]);
+    let listens = ports.iter().any(|tried| tried.answered_as.is_some());
+    let slowly = chosen.enumerate().map(|(turn, port)| async move {
+        sleep(APART * u32::try_from(turn + 1).unwrap_or(1)).await;
+        attempt(site, port, listens).await
     });
-    let answer = SweepAnswer::parse(&line.await.ok()??)?;
-    answer.is_proof(site.plan.drill).then_some(answer.port)
+    futures_util::future::join_all(slowly).await
 }
