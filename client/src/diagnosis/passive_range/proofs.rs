@@ -20,6 +20,12 @@ pub(super) fn findings(facts: &Facts) -> Vec<Finding> {
         .filter(|tried| tried.answered_as.is_some_and(|port| port != tried.port))
         .collect();
     let foreign: Vec<&PassivePort> = stood().filter(|tried| tried.answered_as.is_none()).collect();
+    // A lost answer is no other service: silence says something only where no port proves to be the server's.
+    let own = stood().any(|tried| tried.answered_as.is_some());
+    let foreign: Vec<&PassivePort> = foreign
+        .into_iter()
+        .filter(|tried| tried.said.is_some() || !own)
+        .collect();
     let mut findings = Vec::new();
     if !shifted.is_empty() {
         findings.push(moved(facts, &shifted));
