@@ -143,7 +143,8 @@ pub(crate) async fn run(rehearsals: Vec<Rehearsal>, options: Options, done: impl
                 }
             }
         };
-        let alone = options.alone || rehearsal.scenario.expect_alone.is_some();
+        let scenario = &rehearsal.scenario;
+        let alone = scenario.expect_alone.is_some() || options.alone && scenario.skip_alone.is_none();
         let both = side(Ends::Both);
         let alone = alone.then(|| side(Ends::ClientAlone));
         labs.push(async {

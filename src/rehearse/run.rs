@@ -33,6 +33,8 @@ pub(crate) struct Measured {
 pub(crate) struct Kept {
     /// Its first process.
     pub(crate) pid: u32,
+    /// What it consists of.
+    pub(crate) hosts: Vec<String>,
     _child: Child,
     _stdin: ChildStdin,
 }
@@ -87,6 +89,7 @@ async fn lab(scenario: &Scenario, ends: Ends, keep: bool) -> anyhow::Result<(Res
     }
     let kept = outcome.pid.map(|pid| Kept {
         pid,
+        hosts: lab.hosts.into_iter().map(|host| host.name).collect(),
         _child: child,
         _stdin: stdin,
     });

@@ -27,6 +27,9 @@ pub(crate) struct Scenario {
     /// The same for a client that cannot ask the server; absent: the cause, or a finding that has it as alternative.
     #[serde(default)]
     pub(crate) expect_alone: Option<Vec<FindingId>>,
+    /// Why this path is not measured by the client alone.
+    #[serde(default)]
+    pub(crate) skip_alone: Option<String>,
     /// Findings that may come besides.
     #[serde(default)]
     pub(crate) also_allowed: Vec<FindingId>,

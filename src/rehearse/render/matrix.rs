@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use fwdrill_protocol::report::Verdict;
+
 use super::text;
 use crate::rehearse::verdict::{self, Judgement};
 use crate::rehearse::{Rehearsed, Side};
@@ -35,6 +37,10 @@ fn cell(side: &Side) -> String {
         Err(problem) => return format!("not done: {}", problem.replace('\n', " ").replace('|', "/")),
     };
     let findings = verdict::serious(report);
+    if findings.is_empty() && report.verdict != Verdict::Pass {
+        // Not well, but nobody says why.
+        return format!("nothing ({})", report.verdict.name());
+    }
     let mut cell = verdict::list(findings.iter().map(|finding| finding.id));
     if let Some(first) = findings.first() {
         let _ = write!(cell, " ({}", first.confidence);

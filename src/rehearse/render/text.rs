@@ -48,8 +48,9 @@ pub(super) fn render(rehearsed: &[Rehearsed]) -> String {
         {
             let _ = writeln!(
                 text,
-                "  it still stands: nsenter --target {} --user --mount --net --preserve-credentials; then: ip netns exec fw nft list ruleset",
-                kept.pid
+                "  it still stands: nsenter --target {} --user --mount --net --preserve-credentials; then, for any of {}: ip netns exec HOST nft list ruleset",
+                kept.pid,
+                kept.hosts.join(", ")
             );
         }
     }
