@@ -20,6 +20,10 @@ pub(super) fn judge(facts: &Facts, flow: Flow, attempt: &Attempt) -> Option<Caus
         return Some(cause);
     }
     let joined = facts.server().is_some();
+    // 2226 and 2227 never say a word to anybody (docs/PROTOCOL.md), so their silence tells nothing.
+    if matches!(flow, Flow::System | Flow::SelfEvents) {
+        return None;
+    }
     let sentinel = matches!(flow, Flow::Agent | Flow::Events | Flow::Console);
     // Somebody else's service on these ports need not answer us.
     if facts.seen.spoke(flow) || sentinel && (!joined || facts.seen_by_server(flow) == Seen::Yes) {
