@@ -9,10 +9,11 @@
 //! | `process` | what a process and its children have cost: CPU and memory, out of /proc |
 //! | `rounds` | runs cases in turn on both servers; medians and ratios |
 //! | `table`, `machine` | Markdown: the figures, and what they were measured on |
-//! | `http` | a suite, and an example of one: its cases, and how to load a server with them |
+//! | `http`, `ftp` | the suites: their cases, and how to load a server with them |
 
 mod contender;
 mod corpus;
+mod ftp;
 mod http;
 mod machine;
 mod process;
@@ -25,7 +26,7 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 
-/// Measure fwdrill beside nginx, side by side
+/// Measure fwdrill beside nginx and vsftpd, side by side
 #[derive(Debug, Parser)]
 #[command(name = "fwdrill-bench")]
 struct Arguments {
@@ -58,6 +59,8 @@ struct Arguments {
 enum Suite {
     /// Downloads over HTTP, beside nginx
     Http,
+    /// Downloads, uploads, sessions and idle sessions over FTP, beside vsftpd (as root)
+    Ftp,
 }
 
 /// What every suite is given.
@@ -80,6 +83,7 @@ fn main() -> anyhow::Result<()> {
     };
     let section = match arguments.suite {
         Suite::Http => http::run(&plan)?,
+        Suite::Ftp => ftp::run(&plan)?,
     };
     let text = format!("{}\n{section}", machine::describe()?);
     match arguments.out {

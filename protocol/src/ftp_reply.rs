@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The longest reply, in bytes, that [`Reply::parse`] takes: a bound on what a peer can make the
 /// other end hold.
-pub const LONGEST_REPLY: usize = 1024 * 1024;
+pub const LONGEST_REPLY: usize = 128 * 1024;
 
 /// A reply: three digits and one or more lines of text (without the code and line ends).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

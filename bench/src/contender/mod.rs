@@ -2,6 +2,7 @@
 
 pub(crate) mod fwdrill;
 pub(crate) mod nginx;
+pub(crate) mod vsftpd;
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -32,6 +33,14 @@ impl Contender {
     /// The process that all its others descend from.
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Where an upload goes: `/upload/<client>/<file>` for us, a plain directory elsewhere.
+    pub(crate) fn upload_path(&self, number: u64) -> String {
+        match self.name.starts_with("fwdrill") {
+            true => format!("/upload/bench/{number}"),
+            false => format!("/upload/{number}"),
+        }
     }
 
     /// Where the service in question listens.
@@ -88,7 +97,7 @@ fn version(program: &str, argument: &str) -> anyhow::Result<String> {
         .arg(argument)
         .stdin(Stdio::null())
         .output()
-        .with_context(|| format!("{program} is not installed (Debian: nginx-light)"))?;
+        .with_context(|| format!("{program} is not installed (Debian: nginx-light, vsftpd)"))?;
     let said = [output.stdout, output.stderr].concat();
     Ok(String::from_utf8_lossy(&said)
         .lines()

@@ -43,6 +43,10 @@ pub struct Site {
     pub tls: Tls,
     /// The TLS configuration; `None` if and only if `tls` is off.
     pub tls_config: Option<Arc<ServerConfig>>,
+    /// The same for data connections: without session tickets (TLS 1.3). A client that closes an upload reads nothing
+    /// any more, and a ticket unread at that moment resets the connection under the last bytes of the file. Those of
+    /// the control connection are good for data connections too.
+    pub data_tls_config: Option<Arc<ServerConfig>>,
     /// How long and how many.
     pub limits: FtpLimits,
     /// Whether active mode is on.
@@ -86,6 +90,11 @@ impl Site {
             dropbox,
             journal,
             tls: estate.ftp.tls,
+            data_tls_config: tls_config.as_deref().map(|config| {
+                let mut config = config.clone();
+                config.send_tls13_tickets = 0;
+                Arc::new(config)
+            }),
             tls_config,
             active: estate.ftp.active,
             limits: FtpLimits {

@@ -8,7 +8,7 @@ use super::reply::Reply;
 use super::session::Session;
 
 /// How much one reply carries at most, in bytes; clients read up to [`fwdrill_protocol::ftp_reply::LONGEST_REPLY`].
-const MOST_BYTES: usize = 512 * 1024;
+const MOST_BYTES: usize = 96 * 1024;
 /// How long a line of it is, in bytes.
 const LINE: usize = 512;
 

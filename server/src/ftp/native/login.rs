@@ -42,7 +42,7 @@ impl Login {
 
     /// What a data connection needs, as PROT says.
     pub(super) fn data_tls(&self, site: &Site) -> Option<Arc<ServerConfig>> {
-        site.tls_config.clone().filter(|_| self.tls && self.private_data)
+        site.data_tls_config.clone().filter(|_| self.tls && self.private_data)
     }
 
     /// Refuses a data connection in clear where the estate wants none (RFC 4217 section 10).
