@@ -17,5 +17,6 @@ pub mod report;
 #[cfg(test)]
 mod scripted;
 pub mod sync;
+pub mod tls;
 
 pub use limits::Limits;

@@ -236,6 +236,9 @@ pub struct HttpTalk {
     pub answers: Vec<(String, u16)>,
     /// The version service's answer, where it was one.
     pub version: Option<VersionAnswer>,
+    /// The SHA-256 of the server's certificate, where it spoke TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<Sha256>,
     /// What was downloaded.
     pub transfers: Vec<Transfer>,
     /// Why it ended early.

@@ -15,6 +15,7 @@ use fwdrill_protocol::estate::port_set::PortSet;
 use fwdrill_protocol::evidence::ServerState;
 use fwdrill_protocol::flow::Flow;
 use jiff::Timestamp;
+use rustls::ServerConfig;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -31,6 +32,7 @@ use crate::ftp::site::SiteError;
 use crate::journal::{Journal, JournalFileError};
 use crate::shelf::{Shelf, ShelfError};
 use crate::sweep::Sweep;
+use crate::tls::{self, TlsError};
 use crate::{ftp, http, sentinel};
 
 /// An update server or update agent whose every port is bound.
@@ -44,6 +46,7 @@ pub struct Server {
     ftp: Option<Arc<ftp::site::Site>>,
     engine: FtpEngine,
     http: http::Limits,
+    https: Option<Arc<ServerConfig>>,
     grace: Duration,
 }
 
@@ -86,6 +89,9 @@ pub enum StartError {
     /// The FTP service.
     #[error(transparent)]
     Ftp(#[from] SiteError),
+    /// The certificate of HTTPS cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// What was to be done on a thread of its own was not.
     #[error("failed to prepare the depot")]
     CutShort(#[source] io::Error),
@@ -117,6 +123,10 @@ impl Server {
             true => Some(ftp::site::Site::open(&estate, &config.state, shelf.clone(), journal.clone()).await?),
             false => None,
         };
+        let https = match config.flows().any(|flow| flow == Flow::Http) {
+            true => tls::https_config(&estate, &config.state)?,
+            false => None,
+        };
         let announcement = Announcement {
             schema: Announcement::SCHEMA.to_owned(),
             pid: std::process::id(),
@@ -144,6 +154,7 @@ impl Server {
             ftp: ftp.map(Arc::new),
             engine: config.engine,
             http: config.http,
+            https,
             grace: config.grace,
         })
     }
@@ -215,6 +226,7 @@ impl Server {
                 evidence: evidence.clone(),
                 sweep: sweep.clone(),
                 limits: self.http,
+                tls: self.https.clone().filter(|_| flow == Flow::Http),
             })
         };
         let ftp = self.ftp.clone().map(|site| {

@@ -1,6 +1,7 @@
 //! The server's certificate and the TLS that every service speaks.
 //!
-//! A certificate is made on first start and kept in `<state>/tls/`; who has one of their own puts it there.
+//! Who has a certificate names it in the estate (`tls.certificate`, `tls.key`). Otherwise one is made on first start and
+//! kept in `<state>/tls/`.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write};
@@ -8,12 +9,15 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use fwdrill_protocol::estate::{Estate, HttpTls};
+use fwdrill_protocol::update_set::Sha256;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, date_time_ymd};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::ServerSessionMemoryCache;
 use rustls::version::{TLS12, TLS13};
+use sha2::Digest;
 use thiserror::Error;
 use tracing::info;
 
@@ -55,24 +59,39 @@ pub enum TlsError {
         source: rcgen::Error,
     },
     /// Certificate and key are of no use, or do not belong together.
-    #[error("failed to use the certificate and key in {}", directory.display())]
+    #[error("failed to use the certificate {} with the key {}", certificate.display(), key.display())]
     Use {
-        /// Where they are.
-        directory: PathBuf,
+        /// The certificate's file.
+        certificate: PathBuf,
+        /// The key's file.
+        key: PathBuf,
         /// The reason.
         #[source]
         source: rustls::Error,
     },
 }
 
-/// TLS 1.2 and 1.3 with the certificate in `<state>/tls/`, made for `names` (host names and addresses) if the directory
-/// is not there. Without ALPN: HTTPS adds its own.
-pub fn server_config(state: &Path, names: &[String]) -> Result<Arc<ServerConfig>, TlsError> {
+/// TLS 1.2 and 1.3 with the estate's certificate, or else with the one in `<state>/tls/`, made for every name and address
+/// of the server if the directory is not there. Without ALPN, which is each protocol's own.
+pub fn server_config(estate: &Estate, state: &Path) -> Result<ServerConfig, TlsError> {
+    if let (Some(certificate), Some(key)) = (&estate.tls.certificate, &estate.tls.key) {
+        return load(certificate, key);
+    }
     let directory = state.join("tls");
     if !directory.exists() {
-        make(&directory, names)?;
+        make(&directory, &names(estate))?;
     }
-    load(&directory)
+    load(&directory.join(CERTIFICATE), &directory.join(KEY))
+}
+
+/// The same for HTTPS; `None` where the estate has plain HTTP.
+pub fn https_config(estate: &Estate, state: &Path) -> Result<Option<Arc<ServerConfig>>, TlsError> {
+    if estate.http.tls == HttpTls::Off {
+        return Ok(None);
+    }
+    let mut config = server_config(estate, state)?;
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Some(Arc::new(config)))
 }
 
 /// The certificate (PEM), for clients that are to trust it.
@@ -80,24 +99,42 @@ pub fn certificate_path(state: &Path) -> PathBuf {
     state.join("tls").join(CERTIFICATE)
 }
 
-fn load(directory: &Path) -> Result<Arc<ServerConfig>, TlsError> {
-    let path = directory.join(CERTIFICATE);
-    let text = read(&path)?;
+/// The names that a certificate is made for.
+fn names(estate: &Estate) -> Vec<String> {
+    let advertised = estate.ftp.advertised_address.as_ref().map(ToString::to_string);
+    let bound = Some(estate.server.bind).filter(|address| !address.is_unspecified());
+    let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
+    let mut names: Vec<String> = estate.server.host.clone().into_iter().collect();
+    names.extend(advertised);
+    names.extend(bound.map(|address| address.to_string()));
+    names.extend(local);
+    let mut seen = std::collections::BTreeSet::new();
+    names.retain(|name| seen.insert(name.clone()));
+    names
+}
+
+fn load(certificate: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
+    let pem = |path: &Path, source| TlsError::Pem {
+        path: path.to_owned(),
+        source,
+    };
+    let text = read(certificate)?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&text).collect();
-    let chain = chain.map_err(|source| TlsError::Pem { path, source })?;
-    let path = directory.join(KEY);
-    let text = read(&path)?;
-    let key = PrivateKeyDer::from_pem_slice(&text).map_err(|source| TlsError::Pem { path, source })?;
-    configure(chain, key).map_err(|source| TlsError::Use {
-        directory: directory.to_owned(),
+    let chain = chain.map_err(|source| pem(certificate, source))?;
+    if let Some(own) = chain.first() {
+        let fingerprint = Sha256::from_bytes(sha2::Sha256::digest(own).into());
+        info!(certificate = %certificate.display(), %fingerprint, "clients may be told to take this certificate only: tls.fingerprint");
+    }
+    let text = read(key)?;
+    let secret = PrivateKeyDer::from_pem_slice(&text).map_err(|source| pem(key, source))?;
+    configure(chain, secret).map_err(|source| TlsError::Use {
+        certificate: certificate.to_owned(),
+        key: key.to_owned(),
         source,
     })
 }
 
-fn configure(
-    chain: Vec<CertificateDer<'static>>,
-    key: PrivateKeyDer<'static>,
-) -> Result<Arc<ServerConfig>, rustls::Error> {
+fn configure(chain: Vec<CertificateDer<'static>>, key: PrivateKeyDer<'static>) -> Result<ServerConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&TLS13, &TLS12])?
@@ -105,7 +142,7 @@ fn configure(
         .with_single_cert(chain, key)?;
     config.session_storage = ServerSessionMemoryCache::new(SESSIONS);
     config.ticketer = rustls::crypto::ring::Ticketer::new()?;
-    Ok(Arc::new(config))
+    Ok(config)
 }
 
 /// Certificate and key appear together: the directory gets its name when both are on the disk.
@@ -176,15 +213,15 @@ mod tests {
 
     use super::*;
 
-    fn names() -> Vec<String> {
-        ["update.example.net", "localhost", "127.0.0.1", "::1"]
-            .map(str::to_owned)
-            .into()
+    fn estate() -> Estate {
+        let mut estate = Estate::default();
+        estate.server.host = Some("update.example.net".to_owned());
+        estate
     }
 
     /// Both ends of a handshake in memory, trusting only the kept certificate.
     fn shake_hands(state: &Path, name: &str, version: &'static SupportedProtocolVersion) -> Result<(), rustls::Error> {
-        let config = server_config(state, &names()).unwrap();
+        let config = server_config(&estate(), state).unwrap();
         let mut roots = RootCertStore::empty();
         roots
             .add(CertificateDer::from_pem_file(certificate_path(state)).unwrap())
@@ -196,7 +233,7 @@ mod tests {
             .with_no_client_auth();
         let name = ServerName::try_from(name.to_owned()).unwrap();
         let mut client = ClientConnection::new(Arc::new(client), name)?;
-        let mut server = ServerConnection::new(config)?;
+        let mut server = ServerConnection::new(Arc::new(config))?;
         for _ in 0..10 {
             let mut wire = Vec::new();
             client.write_tls(&mut wire).unwrap();
@@ -225,9 +262,9 @@ mod tests {
     #[test]
     fn the_certificate_is_made_once_and_the_key_is_the_owners() {
         let state = tempfile::tempdir().unwrap();
-        server_config(state.path(), &names()).unwrap();
+        server_config(&estate(), state.path()).unwrap();
         let made = fs::read(certificate_path(state.path())).unwrap();
-        server_config(state.path(), &names()).unwrap();
+        server_config(&estate(), state.path()).unwrap();
         assert_eq!(fs::read(certificate_path(state.path())).unwrap(), made);
         let mode = |name| {
             fs::metadata(state.path().join("tls").join(name))
@@ -244,22 +281,22 @@ mod tests {
         let state = tempfile::tempdir().unwrap();
         fs::create_dir(state.path().join("tls.making")).unwrap();
         fs::write(state.path().join("tls.making").join(KEY), "half").unwrap();
-        server_config(state.path(), &names()).unwrap();
+        server_config(&estate(), state.path()).unwrap();
         assert!(!state.path().join("tls.making").exists());
     }
 
     #[test]
     fn files_that_do_not_belong_together_are_an_error_and_left_alone() {
         let (one, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-        server_config(one.path(), &names()).unwrap();
-        server_config(other.path(), &names()).unwrap();
+        server_config(&estate(), one.path()).unwrap();
+        server_config(&estate(), other.path()).unwrap();
         let key = |state: &Path| state.join("tls").join(KEY);
         fs::copy(key(other.path()), key(one.path())).unwrap();
-        let error = server_config(one.path(), &names()).unwrap_err();
+        let error = server_config(&estate(), one.path()).unwrap_err();
         assert!(matches!(error, TlsError::Use { .. }), "{error:?}");
 
         fs::remove_file(key(one.path())).unwrap();
-        let error = server_config(one.path(), &names()).unwrap_err().to_string();
+        let error = server_config(&estate(), one.path()).unwrap_err().to_string();
         assert!(
             error.starts_with("failed to read") && error.ends_with("key.pem"),
             "{error}"
@@ -267,7 +304,24 @@ mod tests {
         assert!(!key(one.path()).exists());
 
         fs::write(key(one.path()), "no key").unwrap();
-        let error = server_config(one.path(), &names()).unwrap_err();
+        let error = server_config(&estate(), one.path()).unwrap_err();
         assert!(matches!(error, TlsError::Pem { .. }), "{error:?}");
+    }
+    #[test]
+    fn a_certificate_that_the_estate_names_is_used_and_none_is_made() {
+        let (given, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        server_config(&estate(), given.path()).unwrap();
+        let mut estate = estate();
+        estate.tls.certificate = Some(certificate_path(given.path()));
+        estate.tls.key = Some(given.path().join("tls").join(KEY));
+        server_config(&estate, state.path()).unwrap();
+        assert!(!state.path().join("tls").exists());
+
+        estate.tls.key = Some(given.path().join("elsewhere.pem"));
+        let error = server_config(&estate, state.path()).unwrap_err().to_string();
+        assert!(
+            error.starts_with("failed to read") && error.ends_with("elsewhere.pem"),
+            "{error}"
+        );
     }
 }

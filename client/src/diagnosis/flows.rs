@@ -5,7 +5,7 @@ use fwdrill_protocol::report::{FlowResult, Outcome, Verdict};
 
 use super::facts::Facts;
 use super::passive_range;
-use crate::observation::{Attempt, PassiveCommand, PassiveTalk};
+use crate::observation::{Attempt, HttpTalk, PassiveCommand, PassiveTalk};
 
 /// One result per flow of the estate.
 pub(super) fn results(facts: &Facts) -> Vec<FlowResult> {
@@ -127,10 +127,11 @@ fn dialogue(facts: &Facts, flow: Flow) -> (Option<bool>, Option<String>) {
             };
             let detail = match (talk.transfers.last(), talk.answers.last()) {
                 (Some(transfer), _) => Some(format!(
-                    "{}, {} bytes{}",
+                    "{}, {} bytes{}{}",
                     transfer.path,
                     transfer.bytes,
-                    remark(transfer.altered())
+                    remark(transfer.altered()),
+                    over_tls(talk)
                 )),
                 (None, Some((request, status))) => Some(format!("{request}: {status}")),
                 (None, None) => None,
@@ -151,6 +152,12 @@ fn dialogue(facts: &Facts, flow: Flow) -> (Option<bool>, Option<String>) {
         }
         Flow::FtpPassive => (None, None),
     }
+}
+
+fn over_tls(talk: &HttpTalk) -> String {
+    talk.certificate.map_or_else(String::new, |certificate| {
+        format!(" over TLS, certificate {certificate}")
+    })
 }
 
 fn remark(altered: bool) -> &'static str {

@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::recorded::FirstBytes;
 use crate::connection::{ConnectionError, first_text};
+use crate::tls::TlsError;
 
 /// Why there is no (whole) response.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +22,15 @@ pub enum HttpError {
         /// What became of the connection.
         #[source]
         source: ConnectionError,
+    },
+    /// There is no TLS, or not with the server that is meant.
+    #[error("no HTTPS with {peer}")]
+    Tls {
+        /// The server's end.
+        peer: SocketAddr,
+        /// Why.
+        #[source]
+        source: Box<TlsError>,
     },
     /// What came is no HTTP response.
     #[error("{peer} does not speak HTTP: it says {first:?}")]

@@ -22,14 +22,18 @@ mod tests;
 
 use std::net::SocketAddr;
 
+use fwdrill_protocol::update_set::Sha256;
 use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tokio_util::either::Either;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::connection::{ConnectionError, connect};
 use crate::limits::Limits;
+use crate::tls;
 use recorded::Recorded;
 
 pub use error::HttpError;
@@ -55,6 +59,7 @@ pub async fn get_over(
     limits: &Limits,
 ) -> Result<Response, HttpError> {
     let built = request.build()?;
+    let (stream, certificate) = secured(stream, peer, request, limits).await?;
     let (stream, first) = Recorded::new(stream);
     let during = format!("waiting for the response to GET {}", request.path());
     let failed = |error: hyper::Error| error::classify(error, peer, during.clone(), &first);
@@ -83,8 +88,37 @@ pub async fn get_over(
         response,
         request.path(),
         peer,
+        certificate,
         limits.stall,
         first,
         driver,
     ))
+}
+
+/// The connection as the request wants it, and under TLS the SHA-256 of the server's certificate.
+async fn secured(
+    stream: TcpStream,
+    peer: SocketAddr,
+    request: &Request,
+    limits: &Limits,
+) -> Result<(Either<TcpStream, TlsStream<TcpStream>>, Option<Sha256>), HttpError> {
+    let Some(trust) = request.trust() else {
+        return Ok((Either::Left(stream), None));
+    };
+    let failed = |source| HttpError::Connection {
+        peer,
+        during: "shaking hands for TLS".to_owned(),
+        source,
+    };
+    let handshake = Box::pin(tls::secure(stream, request.host(), trust));
+    let shaken = tokio::time::timeout(limits.reply, handshake).await;
+    let shaken = shaken.map_err(|_| failed(ConnectionError::Silent(limits.reply)))?;
+    let (stream, certificate) = shaken
+        .map_err(|error| failed(error.into()))?
+        .map_err(|error| HttpError::Tls {
+            peer,
+            source: Box::new(error),
+        })?;
+    tracing::debug!(%peer, %certificate, "TLS");
+    Ok((Either::Right(stream), Some(certificate)))
 }

@@ -4,14 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
 const KEPT: usize = 80;
 
 /// A stream that remembers the first bytes that came: hyper only says that they are not HTTP.
 #[derive(Debug)]
-pub(super) struct Recorded {
-    stream: TcpStream,
+pub(super) struct Recorded<S> {
+    stream: S,
     first: FirstBytes,
 }
 
@@ -19,8 +18,8 @@ pub(super) struct Recorded {
 #[derive(Debug, Clone, Default)]
 pub(super) struct FirstBytes(Arc<Mutex<Vec<u8>>>);
 
-impl Recorded {
-    pub(super) fn new(stream: TcpStream) -> (Self, FirstBytes) {
+impl<S> Recorded<S> {
+    pub(super) fn new(stream: S) -> (Self, FirstBytes) {
         let first = FirstBytes::default();
         (
             Recorded {
@@ -44,7 +43,7 @@ impl FirstBytes {
     }
 }
 
-impl AsyncRead for Recorded {
+impl<S: AsyncRead + Unpin> AsyncRead for Recorded<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
@@ -53,7 +52,7 @@ impl AsyncRead for Recorded {
     }
 }
 
-impl AsyncWrite for Recorded {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Recorded<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }

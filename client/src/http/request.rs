@@ -2,6 +2,7 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 
 use super::HttpError;
+use crate::tls::Trust;
 
 /// What to ask for: a GET of one path, with as many headers as needed.
 #[derive(Debug, Clone)]
@@ -9,6 +10,7 @@ pub struct Request {
     host: String,
     path: String,
     headers: Vec<(String, String)>,
+    trust: Option<Trust>,
 }
 
 impl Request {
@@ -18,6 +20,7 @@ impl Request {
             host: host.into(),
             path: path.into(),
             headers: Vec::new(),
+            trust: None,
         }
     }
 
@@ -25,6 +28,24 @@ impl Request {
     pub fn header(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.headers.push((name.into(), value.into()));
         self
+    }
+
+    /// Makes it HTTPS, if there is a certificate to trust.
+    pub fn secured(mut self, trust: Option<Trust>) -> Self {
+        self.trust = trust;
+        self
+    }
+
+    pub(super) fn trust(&self) -> Option<Trust> {
+        self.trust
+    }
+
+    /// The host without its port.
+    pub(super) fn host(&self) -> &str {
+        match self.host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, _)) => address,
+            None => self.host.split_once(':').map_or(self.host.as_str(), |(host, _)| host),
+        }
     }
 
     /// The path.

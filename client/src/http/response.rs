@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use fwdrill_protocol::update_set::Sha256;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
@@ -19,6 +20,7 @@ pub struct Response {
     body: Incoming,
     path: String,
     peer: SocketAddr,
+    certificate: Option<Sha256>,
     stall: Duration,
     first: FirstBytes,
     received: u64,
@@ -30,6 +32,7 @@ impl Response {
         response: http::Response<Incoming>,
         path: &str,
         peer: SocketAddr,
+        certificate: Option<Sha256>,
         stall: Duration,
         first: FirstBytes,
         driver: AbortOnDropHandle<()>,
@@ -40,6 +43,7 @@ impl Response {
             body,
             path: path.to_owned(),
             peer,
+            certificate,
             stall,
             first,
             received: 0,
@@ -50,6 +54,11 @@ impl Response {
     /// The status.
     pub fn status(&self) -> StatusCode {
         self.head.status
+    }
+
+    /// The SHA-256 of the server's certificate, where it came over TLS.
+    pub fn certificate(&self) -> Option<Sha256> {
+        self.certificate
     }
 
     /// The headers.

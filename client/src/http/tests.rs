@@ -4,6 +4,7 @@ use fwdrill_protocol::report::Outcome;
 
 use super::*;
 use crate::scripted::{HttpFaults, HttpServer, noise, says, tree};
+use crate::tls::{TlsError, Trust};
 
 const SHORT: Duration = Duration::from_millis(200);
 
@@ -179,5 +180,33 @@ async fn a_path_or_header_with_a_line_break_is_refused_before_anything_is_sent()
         let (address, _server) = says(b"", false).await;
         let error = get(address, &asked, &Limits::all(SHORT)).await.unwrap_err();
         assert!(matches!(error, HttpError::Request { .. }), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_speak_tls_is_told_apart_from_who_says_nothing() {
+    let asked = request("/f").secured(Some(Trust::Any));
+    let (address, _server) = says(b"HTTP/1.1 400 Bad Request\r\n\r\n", true).await;
+    let error = get(address, &asked, &Limits::default()).await.unwrap_err();
+    let not_tls = matches!(&error, HttpError::Tls { source, .. } if matches!(**source, TlsError::NotTls));
+    assert!(not_tls, "{error:?}");
+    let (address, _server) = says(b"", false).await;
+    let error = get(address, &asked, &Limits::all(SHORT)).await.unwrap_err();
+    assert!(error.to_string().ends_with("while shaking hands for TLS"), "{error}");
+    assert!(matches!(error.connection(), Some(ConnectionError::Silent(limit)) if *limit == SHORT));
+    let (address, _server) = says(b"", true).await;
+    let error = get(address, &asked, &Limits::default()).await.unwrap_err();
+    assert_eq!(error.connection().unwrap().outcome(), Outcome::Reset, "{error:?}");
+}
+
+#[test]
+fn the_host_of_a_request_is_named_without_its_port() {
+    for (host, name) in [
+        ("a.example:2221", "a.example"),
+        ("192.0.2.1:1", "192.0.2.1"),
+        ("[::1]:2221", "::1"),
+        ("a", "a"),
+    ] {
+        assert_eq!(Request::new(host, "/").host(), name);
     }
 }

@@ -12,6 +12,7 @@ use super::connect::connect;
 use super::content::{Content, small_file};
 use crate::http::{HttpError, Request, Response, get_over};
 use crate::observation::{ExpectedContent, HttpTalk, Transfer, Trouble};
+use crate::tls::{TlsError, Trust};
 
 /// Answers and evidence are short.
 const SHORT: usize = 64 * 1024;
@@ -47,6 +48,7 @@ async fn fetch_and_check(
 ) -> Result<(), HttpError> {
     let path = format!("/{MANIFEST_FILE}");
     let response = ask(site, stream, to, &path, &mut talk.answers).await?;
+    talk.certificate = response.certificate();
     if !response.status().is_success() {
         return Ok(());
     }
@@ -93,7 +95,10 @@ pub(super) async fn ask(
     } else {
         format!("{}:{}", site.plan.target, to.port())
     };
-    let request = Request::new(host, path).header(DRILL_HEADER, site.plan.drill.to_string());
+    let trust = Trust::of_http(&site.plan.estate).filter(|_| to.port() == site.plan.estate.ports.http);
+    let request = Request::new(host, path)
+        .header(DRILL_HEADER, site.plan.drill.to_string())
+        .secured(trust);
     let response = get_over(stream, to, &request, &site.limits).await?;
     answers.push((format!("GET {path}"), response.status().as_u16()));
     Ok(response)
@@ -121,6 +126,7 @@ async fn receive(
 fn trouble(error: &HttpError) -> Trouble {
     let (during, outcome, text) = match error {
         HttpError::Connection { during, source, .. } => (during.clone(), source.outcome(), source.to_string()),
+        HttpError::Tls { source, .. } => ("shaking hands for TLS".to_owned(), Outcome::Open, source.to_string()),
         HttpError::NotHttp { first, .. } => (
             "waiting for an HTTP response".to_owned(),
             Outcome::Open,
@@ -132,7 +138,11 @@ fn trouble(error: &HttpError) -> Trouble {
         during,
         outcome,
         text,
-        wrong_protocol: matches!(error, HttpError::NotHttp { .. }),
+        wrong_protocol: match error {
+            HttpError::NotHttp { .. } => true,
+            HttpError::Tls { source, .. } => matches!(**source, TlsError::NotTls),
+            _ => false,
+        },
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 use fwdrill_protocol::estate::Estate;
 
 use super::SyncError;
+use crate::tls::Trust;
 
 /// How long a name may take to resolve.
 const RESOLVE_LIMIT: Duration = Duration::from_secs(10);
@@ -19,6 +20,8 @@ pub struct Server {
     pub version: u16,
     /// The port of HTTP downloads.
     pub http: u16,
+    /// Whether that is HTTPS, and with which certificate.
+    pub https: Option<Trust>,
     /// The port of the FTP control connection; `None` where the estate has no FTP.
     pub ftp: Option<u16>,
 }
@@ -60,6 +63,7 @@ impl Server {
             addresses,
             version: estate.ports.version,
             http: estate.ports.http,
+            https: Trust::of_http(estate),
             ftp: estate.ftp.enabled.then_some(estate.ftp.port),
         }
     }

@@ -1,9 +1,10 @@
 //! Every key of the estate, each with what it expects: one line per key.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::value::{Misfit, Value};
-use super::{Estate, Mode, Tls};
+use super::{Estate, HttpTls, Mode, Sha256, Tls};
 use crate::flow::{Expected, Flow};
 
 /// One key: its dotted path, what it expects in words, and how it is set.
@@ -169,6 +170,26 @@ pub(crate) const KEYS: &[Key] = &[
         set: |e, v| put(&mut e.dropbox.clients, positive(v)),
     },
     Key {
+        path: "http.tls",
+        expected: r#"expected "off" or "required""#,
+        set: |e, v| put(&mut e.http.tls, http_tls(v)),
+    },
+    Key {
+        path: "tls.certificate",
+        expected: "expected a PEM file with the server's certificate, and tls.key beside it",
+        set: |e, v| put(&mut e.tls.certificate, file(v).map(Some)),
+    },
+    Key {
+        path: "tls.key",
+        expected: "expected a PEM file with the private key of tls.certificate",
+        set: |e, v| put(&mut e.tls.key, file(v).map(Some)),
+    },
+    Key {
+        path: "tls.fingerprint",
+        expected: "expected the SHA-256 of a certificate, 64 hexadecimal digits, with colons or without",
+        set: |e, v| put(&mut e.tls.fingerprint, fingerprint(v).map(Some)),
+    },
+    Key {
         path: "ports.version",
         expected: PORT,
         set: |e, v| put(&mut e.ports.version, v.integer()),
@@ -275,6 +296,27 @@ fn seconds(value: &Value) -> Result<Duration, Misfit> {
         return Ok(Duration::from_secs_f64(seconds));
     }
     Err(None)
+}
+
+fn http_tls(value: &Value) -> Result<HttpTls, Misfit> {
+    match value.text()? {
+        "off" => Ok(HttpTls::Off),
+        "required" => Ok(HttpTls::Required),
+        _ => Err(None),
+    }
+}
+
+fn file(value: &Value) -> Result<PathBuf, Misfit> {
+    match value.text()? {
+        "" => Err(None),
+        path => Ok(path.into()),
+    }
+}
+
+/// As `openssl x509 -fingerprint -sha256` prints it, or plain.
+fn fingerprint(value: &Value) -> Result<Sha256, Misfit> {
+    let digits = value.text()?.replace(':', "").to_ascii_lowercase();
+    digits.parse().map_err(|_| None)
 }
 
 fn port_set(value: &Value) -> Result<super::PortSet, Misfit> {

@@ -216,6 +216,19 @@ fn contradictions(estate: &Estate) -> Vec<Mistake> {
             "expected at least one port that no other listener owns".to_owned(),
         ));
     }
+    let (certificate, key) = (&estate.tls.certificate, &estate.tls.key);
+    for (here, there, given, missing) in [
+        ("tls.certificate", "tls.key", certificate, key),
+        ("tls.key", "tls.certificate", key, certificate),
+    ] {
+        if let (Some(path), None) = (given, missing) {
+            mistakes.push(merged(
+                here,
+                path.display().to_string(),
+                format!("expected {there} beside it"),
+            ));
+        }
+    }
     if !estate.ftp.enabled && estate.mode == Mode::Ftp {
         mistakes.push(merged(
             "ftp.enabled",

@@ -1,5 +1,5 @@
 use super::*;
-use crate::estate::Tls;
+use crate::estate::{HttpTls, Tls};
 use crate::flow::Expected;
 
 fn file(text: &str) -> Result<Estate, String> {
@@ -162,5 +162,38 @@ fn a_limit_that_is_none_is_a_mistake() {
         "client_bytes",
     ] {
         assert!(mistakes.contains(key), "{key} is missing: {mistakes}");
+    }
+}
+
+#[test]
+fn https_has_its_keys_and_the_certificate_is_shared_with_ftps() {
+    assert_eq!(Estate::default().http.tls, HttpTls::Off);
+    let pin = "AB:CD".to_owned() + &":00".repeat(30);
+    let text =
+        format!("[http]\ntls = \"required\"\n[tls]\ncertificate = \"c.pem\"\nkey = \"k.pem\"\nfingerprint = \"{pin}\"");
+    let estate = file(&text).unwrap();
+    assert_eq!(estate.http.tls, HttpTls::Required);
+    assert_eq!(estate.tls.certificate.as_deref(), Some("c.pem".as_ref()));
+    assert!(estate.tls.fingerprint.unwrap().to_string().starts_with("abcd0000"));
+    assert_eq!(file(&toml::to_string(&estate).unwrap()).unwrap(), estate);
+    let environment = [("FWDRILL_HTTP_TLS".to_owned(), "required".to_owned())];
+    let estate = Layers::new().environment(environment).resolve().unwrap();
+    assert_eq!(estate.http.tls, HttpTls::Required);
+}
+
+#[test]
+fn mistakes_about_tls_are_told_with_what_was_expected() {
+    let told = file("[http]\ntls = \"optional\"\n[tls]\nfingerprint = \"abcd\"\ncertificat = \"c.pem\"").unwrap_err();
+    for word in [
+        "3 mistakes",
+        "\"off\" or \"required\"",
+        "64 hexadecimal",
+        "did you mean `tls.certificate`?",
+    ] {
+        assert!(told.contains(word), "{word}: {told}");
+    }
+    for (key, other) in [("certificate", "key"), ("key", "certificate")] {
+        let told = file(&format!("[tls]\n{key} = \"x.pem\"")).unwrap_err();
+        assert!(told.contains(&format!("expected tls.{other} beside it")), "{told}");
     }
 }

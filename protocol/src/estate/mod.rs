@@ -16,11 +16,13 @@ mod value;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
+use std::path::PathBuf;
 
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use crate::flow::Flow;
+use crate::update_set::Sha256;
 use expectation::Expectations;
 use host::Host;
 use limits::{DropBoxLimits, FtpLimits};
@@ -39,6 +41,10 @@ pub struct Estate {
     pub ftp: Ftp,
     /// How much clients may upload.
     pub dropbox: DropBoxLimits,
+    /// Downloads over HTTP.
+    pub http: Http,
+    /// The certificate of FTPS and HTTPS.
+    pub tls: Certificate,
     /// The ports of all other services.
     pub ports: Ports,
     /// What clients trust.
@@ -117,6 +123,38 @@ pub enum Tls {
     Required,
 }
 
+/// Downloads over HTTP.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Http {
+    /// Whether it is HTTPS. One port speaks either the one or the other, so there is no "optional".
+    pub tls: HttpTls,
+}
+
+/// Whether downloads over HTTP are HTTPS (RFC 9110 section 4.2.2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HttpTls {
+    /// Plain HTTP.
+    Off,
+    /// HTTPS and nothing else.
+    Required,
+}
+
+/// The certificate of FTPS and HTTPS: what the server has, and what clients trust.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Certificate {
+    /// The server's certificate chain, a PEM file. Unset, like the key: made on first start and kept.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    /// Its private key, a PEM file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+    /// The one certificate that clients take from the server, by the SHA-256 of its DER form. Unset: any; update sets are
+    /// signed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fingerprint: Option<Sha256>,
+}
+
 /// An FTP user with a password.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -185,6 +223,8 @@ impl Default for Estate {
                 limits: FtpLimits::default(),
             },
             dropbox: DropBoxLimits::default(),
+            http: Http { tls: HttpTls::Off },
+            tls: Certificate::default(),
             ports: Ports {
                 version: 3333,
                 http: 2221,

@@ -158,27 +158,13 @@ impl Site {
     }
 }
 
-/// The names that the certificate is made for.
-fn certificate_names(estate: &Estate) -> Vec<String> {
-    let advertised = estate.ftp.advertised_address.as_ref().map(ToString::to_string);
-    let bound = Some(estate.server.bind).filter(|address| !address.is_unspecified());
-    let local = ["localhost", "127.0.0.1", "::1"].map(str::to_owned);
-    let mut names: Vec<String> = estate.server.host.clone().into_iter().collect();
-    names.extend(advertised);
-    names.extend(bound.map(|address| address.to_string()));
-    names.extend(local);
-    let mut seen = std::collections::BTreeSet::new();
-    names.retain(|name| seen.insert(name.clone()));
-    names
-}
-
 async fn open_state(estate: &Estate, state: &Path) -> Result<(Arc<DropBox>, Option<Arc<ServerConfig>>), SiteError> {
-    let (state, names) = (state.to_owned(), certificate_names(estate));
-    let (wanted, limits) = (estate.ftp.tls != Tls::Off, estate.dropbox);
+    let (estate, state) = (estate.clone(), state.to_owned());
+    let wanted = estate.ftp.tls != Tls::Off;
     let opened = tokio::task::spawn_blocking(move || {
-        let dropbox = DropBox::open(&state.join("dropbox"), limits)?;
-        let tls_config = wanted.then(|| tls::server_config(&state, &names)).transpose()?;
-        Ok((dropbox, tls_config))
+        let dropbox = DropBox::open(&state.join("dropbox"), estate.dropbox)?;
+        let tls_config = wanted.then(|| tls::server_config(&estate, &state)).transpose()?;
+        Ok((dropbox, tls_config.map(Arc::new)))
     });
     opened
         .await

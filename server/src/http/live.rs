@@ -17,6 +17,7 @@ use tracing::debug;
 
 use super::body::Body;
 use super::stall::Stalling;
+use super::stream::Stream;
 use super::{Ends, Site};
 use crate::connection::{Accepted, close_gently};
 
@@ -32,7 +33,13 @@ pub(crate) async fn live(site: Arc<Site>, accepted: Accepted, stopping: Cancella
         noted: Mutex::new(Noted::Nothing),
     });
     let limits = visit.site.limits;
-    let stream = Stalling::new(accepted.stream, limits.write_stall);
+    let stream = match Stream::open(accepted.stream, visit.site.tls.clone(), limits.handshake, &stopping).await {
+        Ok(stream) => Stalling::new(stream, limits.write_stall),
+        Err(error) => {
+            debug!(peer = %visit.ends.peer, %error, "no TLS handshake");
+            return visit.note_silent_end();
+        }
+    };
     let service = {
         let visit = visit.clone();
         service_fn(move |request| {
@@ -63,7 +70,8 @@ pub(crate) async fn live(site: Arc<Site>, accepted: Accepted, stopping: Cancella
         debug!(peer = %visit.ends.peer, error = %crate::chain(error), "connection ended early");
     }
     visit.note_silent_end();
-    let mut stream = connection.into_parts().io.into_inner().into_inner();
+    let stream = connection.into_parts().io.into_inner().into_inner();
+    let mut stream = stream.into_tcp_after_close_notify(ended.is_ok()).await;
     if !told {
         close_gently(&mut stream).await;
     }

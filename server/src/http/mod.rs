@@ -2,7 +2,7 @@
 //!
 //! | file | does |
 //! |---|---|
-//! | `live` | one connection: limits of time and size, graceful end |
+//! | `live`, `stream` | one connection, in clear or under TLS: limits of time and size, graceful end |
 //! | `host` | refuses requests without a proper Host |
 //! | `preconditions`, `range` | conditional and partial requests as RFC 9110 wants them |
 //! | `representation` | puts these together into a response |
@@ -19,6 +19,7 @@ mod preconditions;
 mod range;
 mod representation;
 mod stall;
+mod stream;
 mod transfer;
 mod tree;
 
@@ -33,6 +34,7 @@ use fwdrill_protocol::sighting::{Event, Syn};
 use fwdrill_protocol::sweep::SWEEP_PATH;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use rustls::ServerConfig;
 
 use crate::evidence::EvidenceDesk;
 use crate::journal::Journal;
@@ -56,6 +58,8 @@ pub struct Limits {
     pub header_time: Duration,
     /// How long a client may take nothing of a response before it is given up.
     pub write_stall: Duration,
+    /// How long a TLS handshake may take.
+    pub handshake: Duration,
 }
 
 impl Default for Limits {
@@ -64,6 +68,7 @@ impl Default for Limits {
             header_bytes: 32 * 1024,
             header_time: Duration::from_secs(30),
             write_stall: Duration::from_secs(60),
+            handshake: Duration::from_secs(15),
         }
     }
 }
@@ -77,6 +82,8 @@ pub(crate) struct Site {
     pub(crate) evidence: EvidenceDesk,
     pub(crate) sweep: Option<Arc<Sweep>>,
     pub(crate) limits: Limits,
+    /// For HTTPS.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
 }
 
 /// The two ends of a connection.

@@ -12,10 +12,7 @@ use tracing::error;
 use super::encoding::{self, CODINGS};
 use super::representation::{Caching, Content, Representation};
 use super::{NO_SET, Problem};
-use crate::shelf::{Set, Shelf};
-
-/// Files up to this size are read into memory at once: the cheapest way for them.
-const SMALL: u64 = 64 * 1024;
+use crate::shelf::{self, Set, Shelf};
 
 const NOT_FOUND: Problem = Problem(StatusCode::NOT_FOUND, "there is no such file");
 
@@ -59,7 +56,7 @@ async fn file(set: Arc<Set>, path: &str, headers: &HeaderMap, caching: Caching) 
         Some((coding, entry)) => (Some(*coding), *entry),
         None => (None, itself),
     };
-    let content = open(&set, entry)?;
+    let content = open(&set, entry).await?;
     let published = Some(set.manifest().published());
     let found = Representation::new(content, content_type(&asked), caching).validated(etag(&entry.sha256), published);
     Ok(if variants.is_empty() {
@@ -76,15 +73,14 @@ fn variants<'a>(set: &'a Set, path: &SetPath) -> impl Iterator<Item = (&'static 
     })
 }
 
-fn open(set: &Set, entry: &FileEntry) -> Result<Content, Problem> {
-    let opened = if entry.size <= SMALL {
-        set.read(entry).map(Content::Memory)
-    } else {
-        set.file(entry).map(|file| Content::File {
+async fn open(set: &Arc<Set>, entry: &FileEntry) -> Result<Content, Problem> {
+    let opened = set.content(entry).await.map(|content| match content {
+        shelf::Content::Memory(bytes) => Content::Memory(bytes),
+        shelf::Content::File(file) => Content::File {
             file: Arc::new(file),
             length: entry.size,
-        })
-    };
+        },
+    });
     opened.map_err(|error| {
         error!(serial = set.serial(), path = entry.path.as_str(), error = %crate::chain(&error), "a file of the set in service cannot be served");
         Problem(StatusCode::INTERNAL_SERVER_ERROR, "the file is damaged on the server")

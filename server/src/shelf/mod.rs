@@ -3,6 +3,7 @@
 //! Nobody tells the server that a set was published; whoever asks the [`Shelf`] looks at the depot's `current` link. A set
 //! goes on the shelf only when its signature and every file have been verified, once per serial.
 
+mod hot;
 mod set;
 
 use std::collections::{BTreeSet, HashMap};
@@ -17,7 +18,8 @@ use thiserror::Error;
 use tracing::{error, info, warn};
 
 use crate::chain;
-pub use set::{Set, Unservable};
+use hot::Hot;
+pub use set::{Content, Set, Unservable};
 
 /// How long a request waits for a set that is being verified, before it gets the one before.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -48,6 +50,8 @@ struct Kept {
     refused: BTreeSet<u64>,
     /// Whether the depot itself is known to be broken: said once.
     broken: bool,
+    /// Contents in memory, those of all sets together: most files of a set are those of the one before.
+    hot: Hot,
 }
 
 /// Why a set cannot go on the shelf.
@@ -199,7 +203,7 @@ impl Inner {
     /// Verifies a set and keeps it. Of many callers for one set only the first does the work.
     async fn fetch(self: Arc<Self>, serial: u64, place: Place) -> Result<Arc<Set>, ShelfError> {
         let _alone = self.verifying.lock().await;
-        let (there, known_good, depot) = {
+        let (there, known_good, depot, hot) = {
             let kept = self.kept();
             let current = kept.current.clone().filter(|set| set.serial() == serial);
             let other = || kept.others.get(&serial).and_then(Weak::upgrade);
@@ -207,12 +211,13 @@ impl Inner {
                 current.or_else(other),
                 kept.verified.contains(&serial),
                 kept.depot.clone(),
+                kept.hot.clone(),
             )
         };
         let set = match (there, depot) {
             (Some(set), _) => set,
             (None, None) => return Err(ShelfError::CutShort(serial)),
-            (None, Some(depot)) => tokio::task::spawn_blocking(move || read(&depot, serial, known_good))
+            (None, Some(depot)) => tokio::task::spawn_blocking(move || read(&depot, serial, known_good, hot))
                 .await
                 .map_err(|_| ShelfError::CutShort(serial))??,
         };
@@ -278,8 +283,8 @@ impl Inner {
     }
 }
 
-fn read(depot: &Depot, serial: u64, known_good: bool) -> Result<Arc<Set>, ShelfError> {
-    let set = Set::open(depot.set(serial)?)?;
+fn read(depot: &Depot, serial: u64, known_good: bool, hot: Hot) -> Result<Arc<Set>, ShelfError> {
+    let set = Set::open(depot.set(serial)?, hot)?;
     if !known_good {
         // First that each can be opened at all: hashing a FIFO would never end.
         for entry in set.manifest().files() {

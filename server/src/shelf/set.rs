@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use cap_std::ambient_authority;
@@ -14,6 +15,11 @@ use rustix::fs::OFlags;
 use sha2::Digest;
 use thiserror::Error;
 
+use super::hot::Hot;
+
+/// Files up to this size are read at once: the cheapest way for them.
+const SMALL: u64 = 64 * 1024;
+
 /// A verified set with its directory held open. While it is held nobody prunes the set.
 #[derive(Debug)]
 pub struct Set {
@@ -21,6 +27,16 @@ pub struct Set {
     directory: Dir,
     manifest: (Bytes, Sha256),
     signature: (Bytes, Sha256),
+    hot: Hot,
+}
+
+/// The content of one file.
+#[derive(Debug)]
+pub enum Content {
+    /// All of it.
+    Memory(Bytes),
+    /// Where it can be read, from the start.
+    File(File),
 }
 
 /// A file of a set that cannot be served.
@@ -51,7 +67,7 @@ pub enum Unservable {
 }
 
 impl Set {
-    pub(super) fn open(handle: SetHandle) -> Result<Self, Unservable> {
+    pub(super) fn open(handle: SetHandle, hot: Hot) -> Result<Self, Unservable> {
         let directory =
             Dir::open_ambient_dir(handle.path(), ambient_authority()).map_err(|source| Unservable::Open {
                 path: handle.path().to_owned(),
@@ -64,6 +80,7 @@ impl Set {
             directory,
             manifest,
             signature,
+            hot,
         })
     }
 
@@ -119,15 +136,48 @@ impl Set {
         Ok(file)
     }
 
+    /// One of the set's files, in the way that costs the least: what is asked for often from memory, of which all sets
+    /// together have 64 MiB for files of up to 8 MiB; other small ones by reading them; large ones as [`Set::file`].
+    pub async fn content(self: &Arc<Self>, entry: &FileEntry) -> Result<Content, Unservable> {
+        if let Some(bytes) = self.hot.get(&entry.sha256) {
+            return Ok(Content::Memory(bytes));
+        }
+        if let Some(room) = self.hot.room(entry.sha256, entry.size) {
+            let bytes = self.clone().read_aside(entry.clone()).await?;
+            return Ok(Content::Memory(room.fill(bytes)));
+        }
+        if entry.size <= SMALL {
+            return self.read(entry).map(Content::Memory);
+        }
+        self.file(entry).map(Content::File)
+    }
+
+    /// Reads a file on a thread that may wait, unless it is so small that another thread costs more.
+    async fn read_aside(self: Arc<Self>, entry: FileEntry) -> Result<Vec<u8>, Unservable> {
+        if entry.size <= SMALL {
+            return self.read_all(&entry);
+        }
+        let path = self.handle.file(&entry);
+        let read = tokio::task::spawn_blocking(move || self.read_all(&entry));
+        read.await.unwrap_or_else(|error| {
+            let source = io::Error::other(error);
+            Err(Unservable::Open { path, source })
+        })
+    }
+
     /// The whole of a small file.
     pub fn read(&self, entry: &FileEntry) -> Result<Bytes, Unservable> {
+        self.read_all(entry).map(Bytes::from)
+    }
+
+    fn read_all(&self, entry: &FileEntry) -> Result<Vec<u8>, Unservable> {
         let file = self.file(entry)?;
         let mut bytes = vec![0; usize::try_from(entry.size).unwrap_or(usize::MAX)];
         file.read_exact_at(&mut bytes, 0).map_err(|source| Unservable::Open {
             path: self.handle.file(entry),
             source,
         })?;
-        Ok(bytes.into())
+        Ok(bytes)
     }
 }
 

@@ -6,6 +6,7 @@ mod lifecycle;
 mod limits;
 mod ranges;
 mod sentinels;
+mod tls;
 mod tree;
 
 use std::net::{Ipv4Addr, SocketAddr};

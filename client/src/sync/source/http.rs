@@ -6,7 +6,7 @@ use fwdrill_protocol::update_set::{FileEntry, MAX_SIGNATURE_BYTES, Manifest, Set
 use http::StatusCode;
 
 use super::{FetchError, Signed};
-use crate::http::{HttpError, Response, get};
+use crate::http::{HttpError, Request, Response, get};
 use crate::sync::UpdateCycle;
 
 /// The set that a version answer names: its paths have the serial in them, so they lead to the same set for as long as
@@ -45,7 +45,7 @@ impl<'a> HttpSource<'a> {
     }
 
     pub(super) async fn open(&mut self, entry: &FileEntry, offset: u64) -> Result<Body, FetchError> {
-        let mut request = self.cycle.request(self.address.port(), self.answer.file(&entry.path));
+        let mut request = self.request(self.answer.file(&entry.path));
         if offset > 0 {
             request = request.header("range", format!("bytes={offset}-"));
             // A weak tag says nothing about bytes, and must not be sent here.
@@ -70,9 +70,14 @@ impl<'a> HttpSource<'a> {
         Ok(Body { response, offset })
     }
 
+    fn request(&self, path: impl Into<String>) -> Request {
+        let request = self.cycle.request(self.address.port(), path);
+        request.secured(self.cycle.server.https)
+    }
+
     /// The whole of a small file.
     async fn read(&self, path: String, limit: usize) -> Result<Vec<u8>, (String, FetchError)> {
-        let request = self.cycle.request(self.address.port(), &path);
+        let request = self.request(&path);
         let read = async {
             let response = get(self.address, &request, &self.cycle.limits).await?;
             match response.status() {

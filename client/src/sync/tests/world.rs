@@ -124,6 +124,7 @@ impl World {
             addresses: vec![IpAddr::V4(Ipv4Addr::LOCALHOST)],
             version: self.http.address.port(),
             http: self.http.address.port(),
+            https: None,
             ftp: Some(self.ftp.address.port()),
         }
     }
