@@ -386,8 +386,11 @@ fn a_server_that_is_silent_or_hangs_up_is_told_from_one_that_refuses() {
         assert!(words(&control).contains(said), "{control:?}");
         // From this end alone nothing of it is sure; what names a cause says what else it may be.
         for finding in &report.findings {
-            assert_eq!(finding.confidence, Confidence::Possible, "{finding:#?}");
-            assert!(!finding.alternatives.is_empty(), "{finding:#?}");
+            if finding.id != FindingId::ServerConnectionLimit {
+                // A 421 is a server's own word; silence is anybody's.
+                assert_eq!(finding.confidence, Confidence::Possible, "{finding:#?}");
+                assert!(!finding.alternatives.is_empty(), "{finding:#?}");
+            }
             let ids = [
                 FindingId::ServerHung,
                 FindingId::ProxyBackendDown,

@@ -168,7 +168,7 @@ impl Words {
             HairpinMissing => format!("on the firewall, forward {target} from the inside as well (dnat in prerouting, masquerade in postrouting), or let clients inside dial {server}"),
             InspectionBlocksFtp => format!("switch off FTP inspection (application control, DPI) for tcp dport {{ {ports} }} on the way to {server}"),
             ProxyBackendDown => format!("{}, look where the proxy or load balancer for TCP {listed} sends connections: nothing answers there; and start the service on {server}", on("on the way to the server")),
-            ServerConnectionLimit => "end sessions that are left over, or raise ftp.max_sessions_per_address (and ftp.max_sessions) of the server".to_owned(),
+            ServerConnectionLimit => "end sessions that are left over, or raise ftp.limits.sessions_per_address (and ftp.limits.sessions) of the server".to_owned(),
             PacketLoss => format!("look for a line that loses packets on the way to {target}, or for a limit on new connections to tcp dport {{ {ports} }}"),
             LatencyAboveTimeout => "let clients wait longer for a connection, or find what delays packets on the way".to_owned(),
             _ => format!("look at TCP {listed} on the way to {target}"),
