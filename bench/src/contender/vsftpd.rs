@@ -50,7 +50,6 @@ listen_address={ip}
 listen_port={port}
 background=NO
 anonymous_enable=YES
-no_anon_password=YES
 ftp_username=daemon
 anon_root={root}
 write_enable=YES
