@@ -27,6 +27,7 @@ mod saved_syn;
 mod sentinel;
 mod server;
 pub mod shelf;
+mod stream;
 mod sweep;
 #[cfg(test)]
 mod testing;

@@ -17,7 +17,7 @@ use tracing::debug;
 
 use super::body::Body;
 use super::stall::Stalling;
-use super::stream::Stream;
+use super::stream;
 use super::{Ends, Site};
 use crate::connection::{Accepted, close_gently};
 
@@ -33,7 +33,7 @@ pub(crate) async fn live(site: Arc<Site>, accepted: Accepted, stopping: Cancella
         noted: Mutex::new(Noted::Nothing),
     });
     let limits = visit.site.limits;
-    let stream = match Stream::open(accepted.stream, visit.site.tls.clone(), limits.handshake, &stopping).await {
+    let stream = match stream::open(accepted.stream, visit.site.tls.clone(), limits.handshake, &stopping).await {
         Ok(stream) => Stalling::new(stream, limits.write_stall),
         Err(error) => {
             debug!(peer = %visit.ends.peer, %error, "no TLS handshake");
@@ -71,7 +71,7 @@ pub(crate) async fn live(site: Arc<Site>, accepted: Accepted, stopping: Cancella
     }
     visit.note_silent_end();
     let stream = connection.into_parts().io.into_inner().into_inner();
-    let mut stream = stream.into_tcp_after_close_notify(ended.is_ok()).await;
+    let mut stream = stream::into_tcp_after_close_notify(stream, ended.is_ok()).await;
     if !told {
         close_gently(&mut stream).await;
     }

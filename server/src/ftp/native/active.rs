@@ -14,8 +14,8 @@ use tracing::{debug, info};
 use super::passive::{Data, Prepared};
 use super::reply::Reply;
 use super::session::Session;
-use super::stream::in_time;
 use crate::ftp::witness::Witness;
+use crate::stream::in_time;
 
 /// Below are the ports of services.
 const LEAST_PORT: u16 = 1024;

@@ -17,8 +17,8 @@ use tracing::debug;
 use super::codec::{Line, Lines};
 use super::command::loggable;
 use super::reply::Reply;
-use super::stream::{Stream, in_time};
 use crate::connection::{close_gently, is_hung_up};
+use crate::stream::{Stream, in_time};
 
 /// How much is read at once.
 const PIECE: usize = 2048;

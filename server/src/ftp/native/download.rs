@@ -15,8 +15,8 @@ use tokio::net::TcpStream;
 use super::ascii::ToWire;
 use super::command::Type;
 use super::failure::Failure;
-use super::stream::{Stream, in_time};
 use crate::ftp::tree::{Body, Content};
+use crate::stream::{Stream, in_time};
 
 /// How much sendfile(2) is asked for at once.
 const PIECE: usize = 1 << 20;

@@ -29,7 +29,6 @@ mod passive;
 mod prepare;
 mod reply;
 mod session;
-mod stream;
 mod transfer;
 mod upload;
 

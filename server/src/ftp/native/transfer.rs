@@ -18,12 +18,12 @@ use super::failure::Failure;
 use super::passive::{Data, Prepared};
 use super::reply::Reply;
 use super::session::Session;
-use super::stream::Stream;
 use super::upload;
 use crate::dropbox::Upload;
 use crate::ftp::path::VirtualPath;
 use crate::ftp::tree::{Body, Content};
 use crate::ftp::witness::Witness;
+use crate::stream::Stream;
 
 /// What is to move.
 pub(super) enum Job {

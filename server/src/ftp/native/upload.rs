@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use super::ascii::FromWire;
 use super::command::Type;
 use super::failure::Failure;
-use super::stream::{Stream, in_time};
 use crate::dropbox::{Upload, UploadError};
+use crate::stream::{Stream, in_time};
 
 /// How much is written at once. While one piece is written the next one is read.
 const PIECE: usize = 256 * 1024;

@@ -1,6 +1,6 @@
-//! A connection, in clear or under TLS.
+//! A connection, in clear or under TLS, whichever service it belongs to.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,20 +13,20 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 #[derive(Debug)]
-pub(super) enum Stream {
+pub(crate) enum Stream {
     Plain(TcpStream),
-    // Boxed, so that a session in clear does not pay for it.
+    // Boxed, so that a connection in clear does not pay for it.
     Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl Stream {
     /// Shakes hands as the server.
-    pub(super) async fn secure(stream: TcpStream, config: Arc<ServerConfig>, limit: Duration) -> io::Result<Self> {
+    pub(crate) async fn secure(stream: TcpStream, config: Arc<ServerConfig>, limit: Duration) -> io::Result<Self> {
         let handshake = Box::pin(TlsAcceptor::from(config).accept(stream));
         Ok(Stream::Tls(Box::new(in_time(limit, handshake).await?)))
     }
 
-    pub(super) fn tcp(&self) -> &TcpStream {
+    pub(crate) fn tcp(&self) -> &TcpStream {
         match self {
             Stream::Plain(stream) => stream,
             Stream::Tls(stream) => stream.get_ref().0,
@@ -34,7 +34,7 @@ impl Stream {
     }
 
     /// The TCP connection beneath; TLS is over.
-    pub(super) fn into_tcp(self) -> TcpStream {
+    pub(crate) fn into_tcp(self) -> TcpStream {
         match self {
             Stream::Plain(stream) => stream,
             Stream::Tls(stream) => stream.into_inner().0,
@@ -59,6 +59,24 @@ impl AsyncWrite for Stream {
         }
     }
 
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Stream::Plain(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+        }
+    }
+
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
@@ -75,7 +93,7 @@ impl AsyncWrite for Stream {
 }
 
 /// What becomes of `work`, unless it takes longer than `limit`.
-pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+pub(crate) async fn in_time<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
     match tokio::time::timeout(limit, work).await {
         Ok(done) => done,
         Err(_) => Err(io::ErrorKind::TimedOut.into()),
