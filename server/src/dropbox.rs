@@ -138,7 +138,7 @@ impl DropBox {
 
     /// Whether a client has a file of this name.
     pub fn has(&self, client: &str, file: &str) -> bool {
-        is_name(client) && is_name(file) && self.size_of(client, file).is_ok()
+        self.size_of(client, file).is_ok()
     }
 
     /// Removes a file of a client.

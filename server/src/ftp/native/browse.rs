@@ -97,15 +97,21 @@ impl Session {
         self.control.reply(&reply).await
     }
 
-    pub(super) async fn find(&self, argument: &str) -> Result<Listed, Reply> {
+    /// Does something with a path of the tree that may block.
+    pub(super) async fn in_tree<T: Send + 'static>(
+        &self,
+        argument: &str,
+        work: impl FnOnce(&Tree, VirtualPath) -> Result<T, Reply> + Send + 'static,
+    ) -> Result<T, Reply> {
         let path = self.path(argument)?;
-        let (tree, directory, argument) = (
-            self.tree()?.clone(),
-            self.settings.directory.clone(),
-            argument.to_owned(),
-        );
-        let find = move || listing::find(&tree, &directory, &argument, &path).map_err(refusal);
-        blocking(find).await.flatten()
+        let tree = self.tree()?.clone();
+        blocking(move || work(&tree, path)).await.flatten()
+    }
+
+    pub(super) async fn find(&self, argument: &str) -> Result<Listed, Reply> {
+        let (directory, wanted) = (self.settings.directory.clone(), argument.to_owned());
+        let find = move |tree: &Tree, path| listing::find(tree, &directory, &wanted, &path).map_err(refusal);
+        self.in_tree(argument, find).await
     }
 
     fn file(&self, path: &str) -> Result<Entry, Reply> {

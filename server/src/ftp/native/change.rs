@@ -2,7 +2,6 @@
 
 use std::io;
 
-use super::browse::blocking;
 use super::failure::refusal;
 use super::reply::Reply;
 use super::session::Session;
@@ -21,13 +20,8 @@ impl Session {
 
     /// Says at once what cannot be renamed. The next command must be RNTO (RFC 959 section 4.1.3).
     pub(super) async fn rnfr(&mut self, argument: &str) -> io::Result<()> {
-        let found = match self.path(argument).and_then(|path| Ok((self.tree()?.clone(), path))) {
-            Err(reply) => Err(reply),
-            Ok((tree, path)) => {
-                let check = blocking(move || tree.check_changeable(&path).map(|()| path).map_err(refusal));
-                check.await.flatten()
-            }
-        };
+        let check = |tree: &Tree, path| tree.check_changeable(&path).map(|()| path).map_err(refusal);
+        let found = self.in_tree(argument, check).await;
         let reply = match found {
             Ok(path) => {
                 self.settings.rename_from = Some(path);
@@ -54,10 +48,8 @@ impl Session {
         done: &str,
         work: impl FnOnce(&Tree, &VirtualPath) -> Result<(), TreeError> + Send + 'static,
     ) -> io::Result<()> {
-        let changed = match self.path(argument).and_then(|path| Ok((self.tree()?.clone(), path))) {
-            Err(reply) => Err(reply),
-            Ok((tree, path)) => blocking(move || work(&tree, &path).map_err(refusal)).await.flatten(),
-        };
+        let change = |tree: &Tree, path| work(tree, &path).map_err(refusal);
+        let changed = self.in_tree(argument, change).await;
         let reply = changed.map_or_else(|reply| reply, |()| Reply::new(250, done));
         self.control.reply(&reply).await
     }

@@ -15,7 +15,8 @@ use super::reply::{Reply, quoted};
 use super::session::Session;
 use super::transfer::Job;
 use crate::dropbox::Placement;
-use crate::ftp::tree::{Entry, Kind};
+use crate::ftp::path::VirtualPath;
+use crate::ftp::tree::{Entry, Kind, Tree};
 
 impl Session {
     pub(super) async fn list(&mut self, argument: &str) -> io::Result<()> {
@@ -35,25 +36,20 @@ impl Session {
 
     pub(super) async fn mlsd(&mut self, argument: &str) -> io::Result<()> {
         let facts = self.settings.facts;
-        let listed = self.path(argument).and_then(|path| Ok((self.tree()?.clone(), path)));
-        let text = match listed {
-            Err(reply) => Err(reply),
-            Ok((tree, path)) => blocking(move || {
-                match tree.entry(&path) {
-                    Ok(entry) if entry.kind == Kind::File => return Err(Reply::new(501, "That is no directory")),
-                    // A client's directory can be listed before it is there.
-                    _ => {}
-                }
-                let entries = tree.list(&path).map_err(refusal)?;
-                let line = |entry: &Entry| {
-                    let of = path.join(&entry.name).unwrap_or_default();
-                    format!("{}{}", listing::facts(entry, &of, facts), entry.name)
-                };
-                Ok(lines(entries.iter().map(line)))
-            })
-            .await
-            .flatten(),
+        let list = move |tree: &Tree, path: VirtualPath| {
+            match tree.entry(&path) {
+                Ok(entry) if entry.kind == Kind::File => return Err(Reply::new(501, "That is no directory")),
+                // A client's directory can be listed before it is there.
+                _ => {}
+            }
+            let entries = tree.list(&path).map_err(refusal)?;
+            let line = |entry: &Entry| {
+                let of = path.join(&entry.name).unwrap_or_default();
+                format!("{}{}", listing::facts(entry, &of, facts), entry.name)
+            };
+            Ok(lines(entries.iter().map(line)))
         };
+        let text = self.in_tree(argument, list).await;
         self.send_listing(text).await
     }
 
@@ -97,15 +93,11 @@ impl Session {
     }
 
     pub(super) async fn mkd(&mut self, argument: &str) -> io::Result<()> {
-        let made = match self.path(argument).and_then(|path| Ok((self.tree()?.clone(), path))) {
-            Err(reply) => Err(reply),
-            Ok((tree, path)) => blocking(move || {
-                tree.make_directory(&path).map_err(refusal)?;
-                Ok(path)
-            })
-            .await
-            .flatten(),
+        let make = |tree: &Tree, path| {
+            tree.make_directory(&path).map_err(refusal)?;
+            Ok(path)
         };
+        let made = self.in_tree(argument, make).await;
         let reply = made.map_or_else(
             |reply| reply,
             |path| Reply::new(257, format!("{} is there", quoted(path))),
