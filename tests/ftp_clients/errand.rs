@@ -1,17 +1,13 @@
 //! The errands, and how it is proved that they were done: by the files at both ends, and by what the server heard.
 
 use std::fs;
-use std::io::Write;
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 use fwdrill_protocol::flow::Flow;
 
-use crate::support::{Server, required, tree};
+use crate::support::program::{program, run_to_end};
+use crate::support::{Server, tree};
 
-/// No program takes longer for an errand, or it is killed.
-const LONGEST: Duration = Duration::from_secs(25);
 /// The file that is fetched, and what of it is there already when a download is resumed: whole pieces of 16 KiB, for aria2 rounds
 /// down to them.
 const MAIN: &str = "signatures/main.fwdb";
@@ -159,38 +155,8 @@ pub(crate) fn carry_out(server: &Server, client: &Client, errand: Errand, wire: 
 
 /// Runs a program to its good end; all that it said.
 fn run(told: Told, place: &Path, client: &str) -> String {
-    // One file for both, as a terminal would be: nothing waits for a reader.
-    let said = place.join("said");
-    let file = fs::File::create(&said).unwrap();
-    let mut child = Command::new(required(told.program))
-        .args(&told.arguments)
-        .env_clear()
-        .current_dir(place)
-        .env("PATH", std::env::var_os("PATH").unwrap_or_default())
-        .env("HOME", place)
-        .env("LC_ALL", "C.UTF-8")
-        .stdin(Stdio::piped())
-        .stdout(file.try_clone().unwrap())
-        .stderr(file)
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(told.typed.as_bytes()).unwrap();
-    let begun = Instant::now();
-    let status = loop {
-        match child.try_wait().unwrap() {
-            Some(status) => break status,
-            None if begun.elapsed() > LONGEST => {
-                child.kill().unwrap();
-                break child.wait().unwrap();
-            }
-            None => std::thread::sleep(Duration::from_millis(5)),
-        }
-    };
-    let said = String::from_utf8_lossy(&fs::read(&said).unwrap()).into_owned();
-    assert!(
-        status.success(),
-        "{client}: {status} after {:?}\n{said}",
-        begun.elapsed()
-    );
+    let mut command = program(told.program, place);
+    let (status, took, said) = run_to_end(command.args(&told.arguments), place, &told.typed);
+    assert!(status.success(), "{client}: {status} after {took:?}\n{said}");
     said
 }

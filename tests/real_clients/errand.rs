@@ -1,22 +1,19 @@
 //! What every client program is sent to do, and how it is proved that it did: by its own trace and the server's journal.
 
-use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::ftp_reply::Reply;
 use fwdrill_protocol::sighting::{Event, Sighting};
 
-use crate::support::{Server, required};
+use crate::support::Server;
+use crate::support::program::{program, run_to_end};
 
 /// The size of the main database of a set published with `--size 64MiB`.
 pub(crate) const MAIN_SIZE: u64 = 64 << 20;
-
-/// No program takes longer for its errand, or it is killed.
-const LONGEST: Duration = Duration::from_secs(25);
 
 /// How the client is to ask for its data connections.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,13 +73,9 @@ impl<'a> Errand<'a> {
         format!("ftp://{}", self.server.at(Flow::FtpControl))
     }
 
-    /// A program without anybody's proxies and settings, in English.
-    pub(crate) fn command(&self, program: &str) -> Command {
-        let mut command = Command::new(required(program));
-        command.env_clear().current_dir(self.place());
-        command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
-        command.env("HOME", self.place()).env("LC_ALL", "C");
-        command
+    /// A program that runs where the errand's files are.
+    pub(crate) fn command(&self, name: &str) -> Command {
+        program(name, self.place())
     }
 
     /// Runs a program to its good end; all that it said.
@@ -92,30 +85,8 @@ impl<'a> Errand<'a> {
 
     /// The same, with these lines on its standard input.
     pub(crate) fn run_with_input(&self, mut command: Command, input: &str) -> String {
-        // One file for both, as a terminal would be: nothing waits for a reader.
-        let said = self.place().join("said");
-        let file = std::fs::File::create(&said).unwrap();
-        let second = file.try_clone().unwrap();
-        let mut child = command
-            .stdin(Stdio::piped())
-            .stdout(file)
-            .stderr(second)
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
-        let begun = Instant::now();
-        let status = loop {
-            match child.try_wait().unwrap() {
-                Some(status) => break status,
-                None if begun.elapsed() > LONGEST => {
-                    child.kill().unwrap();
-                    break child.wait().unwrap();
-                }
-                None => std::thread::sleep(Duration::from_millis(5)),
-            }
-        };
-        let trace = String::from_utf8_lossy(&std::fs::read(&said).unwrap()).into_owned();
-        let (client, mode, took) = (self.client, self.mode, begun.elapsed());
+        let (status, took, trace) = run_to_end(&mut command, self.place(), input);
+        let (client, mode) = (self.client, self.mode);
         let log = || self.server.log();
         assert!(
             status.success(),

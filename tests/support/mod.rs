@@ -2,6 +2,8 @@
 #![allow(dead_code, reason = "every test file uses another part")]
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
+pub mod program;
+
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
