@@ -7,23 +7,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, ensure};
 use fwdrill_protocol::announcement::Announcement;
+use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::flow::Flow;
 
 use super::{Contender, spawn, version};
 use crate::corpus::Corpus;
-
-/// Every port left to the kernel, on loopback.
-const FREE_PORTS: [&str; 9] = [
-    "server.bind=127.0.0.1",
-    "ftp.port=0",
-    "ports.version=0",
-    "ports.http=0",
-    "ports.agent=0",
-    "ports.events=0",
-    "ports.system=0",
-    "ports.self_events=0",
-    "ports.console=0",
-];
 
 /// Builds it beside this program, as it was built.
 pub(crate) fn build() -> anyhow::Result<PathBuf> {
@@ -55,7 +43,12 @@ pub(crate) fn start(
     let mut command = Command::new(program);
     command.args(["serve", "--announce", "--grace", "1", "--state"]);
     command.arg(scratch.join("state")).arg("--depot").arg(corpus.depot());
-    for setting in FREE_PORTS.iter().chain(settings) {
+    command.args(["--set", "server.bind=127.0.0.1"]);
+    for flow in Flow::ALL.into_iter().filter(|flow| *flow != Flow::FtpPassive) {
+        // The kernel's choice.
+        command.arg("--set").arg(format!("{}=0", Estate::port_key(flow)));
+    }
+    for setting in settings {
         command.args(["--set", setting]);
     }
     let log = scratch.join("fwdrill.log");
