@@ -23,6 +23,8 @@ pub struct Plan {
     pub estate: Estate,
     /// How many passive ports to try.
     pub range: Range,
+    /// How long and how much beyond what a client does in a minute of its life.
+    pub depth: Depth,
     /// The limit of every single wait.
     pub limit: Duration,
     /// Whether to ask the server for its evidence and for a sweep.
@@ -40,11 +42,24 @@ impl Plan {
             drill: DrillId::random(),
             estate,
             range: Range::Sample,
+            depth: Depth::Usual,
             limit: Duration::from_secs(3),
             evidence: true,
             login: None,
         }
     }
+}
+
+/// How deep a drill goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Depth {
+    /// What a client does, once; nothing that takes long or many connections.
+    Quick,
+    /// Also what tells causes apart where something is wrong.
+    Usual,
+    /// Also what takes seconds or many connections on a path that looks healthy: connections held idle, many at once,
+    /// large files.
+    Thorough,
 }
 
 /// How much of the passive range is tried.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 use fwdrill_client::diagnosis::diagnose;
-use fwdrill_client::plan::{Plan, Range};
+use fwdrill_client::plan::{Depth, Plan, Range};
 use fwdrill_client::probe;
 use fwdrill_protocol::estate::expectation::OUTSIDE;
 
@@ -34,7 +34,7 @@ pub(crate) struct ProbeArgs {
     /// Try no port of the passive range but those of the transfers
     #[arg(long, conflicts_with_all = ["full_range", "thorough"])]
     quick: bool,
-    /// Try everything there is to try: today the same as --full-range
+    /// Try everything: the full range, connections held idle, many at once, large files
     #[arg(long)]
     thorough: bool,
     /// Do not ask the server what it saw
@@ -64,6 +64,11 @@ pub(crate) async fn run(args: ProbeArgs, quiet: bool) -> Result<Exit, Failure> {
         (true, _) => Range::None,
         (_, true) => Range::Full,
         _ => Range::Sample,
+    };
+    plan.depth = match (args.quick, args.thorough) {
+        (true, _) => Depth::Quick,
+        (_, true) => Depth::Thorough,
+        _ => Depth::Usual,
     };
     let stop = host::stop_signal()?;
     let what = format!("probing {}", plan.target);
