@@ -5,11 +5,46 @@ use std::fs;
 use std::io;
 use std::time::Duration;
 
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+
 /// CPU time, user and system, that a process, its living descendants, and all the children they have waited for, have used
 /// (proc_pid_stat(5): utime, stime, cutime, cstime). In steps of the kernel's clock tick, mostly 10 ms.
 pub(crate) fn cpu(root: u32) -> io::Result<Duration> {
     let ticks: u64 = tree(root)?.iter().map(|stat| stat.ticks).sum();
-    Ok(Duration::from_secs(ticks) / u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100))
+    Ok(of_ticks(ticks))
+}
+
+/// How many processes there are: the root and its living descendants.
+pub(crate) fn count(root: u32) -> io::Result<usize> {
+    Ok(tree(root)?.len())
+}
+
+/// Lets this process be the parent of those whose own has ended without waiting for them, so that [`adopted_cpu`] sees
+/// what they have cost. vsftpd ends a session like that.
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    Ok(rustix::process::set_child_subreaper(Some(rustix::process::getpid()))?)
+}
+
+/// What the children cost that this process has adopted, all but `own`. It waits for their end and forgets them.
+pub(crate) fn adopted_cpu(own: &[u32]) -> io::Result<Duration> {
+    let mut ticks = 0;
+    for orphan in tree(std::process::id())? {
+        if orphan.parent != std::process::id() || own.contains(&orphan.pid) {
+            continue;
+        }
+        let Some(pid) = i32::try_from(orphan.pid).ok().and_then(Pid::from_raw) else {
+            continue;
+        };
+        // Whoever has ended is kept in /proc until somebody asks for his status.
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT)?;
+        ticks += stat(orphan.pid)?.ticks;
+        waitid(WaitId::Pid(pid), WaitIdOptions::EXITED)?;
+    }
+    Ok(of_ticks(ticks))
+}
+
+fn of_ticks(ticks: u64) -> Duration {
+    Duration::from_secs(ticks) / u32::try_from(rustix::param::clock_ticks_per_second()).unwrap_or(100)
 }
 
 /// The memory of a process and its descendants, bytes: what is shared among them is counted once ("Pss" in

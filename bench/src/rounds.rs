@@ -7,6 +7,9 @@ use anyhow::Context;
 use crate::contender::Contender;
 use crate::{Plan, process, progress};
 
+/// How long the processes of sessions may take to end.
+const SETTLING: Duration = Duration::from_secs(5);
+
 /// One thing to measure.
 pub(crate) trait Case {
     /// What the table calls it.
@@ -55,6 +58,9 @@ pub(crate) fn alternate(
     ours: &Contender,
     theirs: &Contender,
 ) -> anyhow::Result<Vec<Row>> {
+    process::adopt_orphans()?;
+    let own = [ours.pid(), theirs.pid()];
+    let measure = |case, contender| measure(case, contender, &own);
     let mut rows = Vec::new();
     for case in cases.iter().filter(|case| case.name().contains(&plan.only)) {
         let mut row = Row {
@@ -80,15 +86,22 @@ pub(crate) fn alternate(
     Ok(rows)
 }
 
-fn measure(case: &impl Case, contender: &Contender) -> anyhow::Result<Run> {
+fn measure(case: &impl Case, contender: &Contender, own: &[u32]) -> anyhow::Result<Run> {
     let context = || format!("{} on {}", case.name(), contender.name());
+    let processes = process::count(contender.pid()).with_context(context)?;
     let before = process::cpu(contender.pid()).with_context(context)?;
     let begun = Instant::now();
     let work = case.load(contender).with_context(context)?;
     let wall = begun.elapsed();
+    // A process for each session ends after the session; what it cost belongs to this run.
+    let settling = Instant::now();
+    while process::count(contender.pid()).with_context(context)? > processes && settling.elapsed() < SETTLING {
+        std::thread::sleep(Duration::from_millis(2));
+    }
     let cpu = process::cpu(contender.pid())
         .with_context(context)?
-        .saturating_sub(before);
+        .saturating_sub(before)
+        + process::adopted_cpu(own).with_context(context)?;
     Ok(Run { work, wall, cpu })
 }
 

@@ -6,6 +6,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use fwdrill_protocol::sighting::Sighting;
 use thiserror::Error;
@@ -19,6 +20,9 @@ const MOST_BYTES: u64 = 64 * 1024 * 1024;
 const WAITING: usize = 16_384;
 /// How many are written at once.
 const BATCH: usize = 1024;
+/// How long the thread lets lines gather after it has written some: waking it for each costs a busy server more than the
+/// writing. Whoever asks for the journal to be flushed waits that long at most.
+const GATHERING: Duration = Duration::from_millis(5);
 
 /// Why the journal cannot be kept on disk.
 #[derive(Debug, Error)]
@@ -135,6 +139,7 @@ impl Writer {
                 }
             }
             self.write(&text, lines);
+            let nobody_waits = waiting.is_empty();
             // Who waited may have given up.
             for done in waiting {
                 let _ = done.send(());
@@ -143,6 +148,9 @@ impl Writer {
                 drop((self, messages));
                 let _ = done.send(());
                 return;
+            }
+            if nobody_waits {
+                std::thread::sleep(GATHERING);
             }
         }
     }
