@@ -18,6 +18,11 @@ pub(crate) trait Case {
     /// What is counted.
     fn unit(&self) -> Unit;
 
+    /// What has to be done before, and is not measured.
+    fn prepare(&self, _contender: &Contender) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     /// Loads the server once, bounded in number and time, and returns how much was done: bytes, or pieces.
     fn load(&self, contender: &Contender) -> anyhow::Result<u64>;
 }
@@ -88,6 +93,7 @@ pub(crate) fn alternate(
 
 fn measure(case: &impl Case, contender: &Contender, own: &[u32]) -> anyhow::Result<Run> {
     let context = || format!("{} on {}", case.name(), contender.name());
+    case.prepare(contender).with_context(context)?;
     let processes = process::count(contender.pid()).with_context(context)?;
     let before = process::cpu(contender.pid()).with_context(context)?;
     let begun = Instant::now();

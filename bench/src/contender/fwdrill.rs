@@ -72,5 +72,6 @@ pub(crate) fn start(
         name: version(&program.to_string_lossy(), "--version")?,
         child,
         address: *address,
+        uploads: Some(scratch.join("state/dropbox/bench")),
     })
 }

@@ -22,6 +22,8 @@ pub(crate) struct Contender {
     name: String,
     child: Child,
     address: SocketAddr,
+    /// Where uploads end up on the disk, where there are any.
+    uploads: Option<PathBuf>,
 }
 
 impl Contender {
@@ -40,6 +42,21 @@ impl Contender {
         match self.name.starts_with("fwdrill") {
             true => format!("/upload/bench/{number}"),
             false => format!("/upload/{number}"),
+        }
+    }
+
+    /// Removes what [`Contender::upload_path`] has been uploaded to: a server that replaces a file keeps the old one until the
+    /// new one is whole, another empties it first, and neither is to be measured.
+    pub(crate) fn forget_upload(&self, number: u64) -> anyhow::Result<()> {
+        let Some(uploads) = &self.uploads else {
+            return Ok(());
+        };
+        let file = uploads.join(number.to_string());
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("failed to remove {}", file.display()))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -33,6 +33,7 @@ pub(crate) fn start(corpus: &Corpus, scratch: &Path) -> anyhow::Result<Contender
         name: said.replace("nginx version: ", ""),
         child,
         address,
+        uploads: None,
     })
 }
 

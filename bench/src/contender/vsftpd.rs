@@ -31,6 +31,7 @@ pub(crate) fn start(corpus: &Corpus, scratch: &Path) -> anyhow::Result<Contender
         name: name()?,
         child,
         address,
+        uploads: Some(upload),
     })
 }
 

@@ -85,6 +85,7 @@ const LOADS: [Load; 7] = [
 
 /// Measures, and returns a section of Markdown.
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<String> {
+    idle::raise_file_limit()?;
     progress("making files");
     let corpus = Corpus::make(&plan.scratch, &[SMALL, GIB])?;
     let ours = fwdrill::start(&plan.fwdrill, &corpus, &plan.scratch, Flow::FtpControl, &SETTINGS)?;
@@ -112,6 +113,13 @@ impl Case for Load {
             What::Download | What::Upload => Unit::Bytes,
             What::Logins(_) => Unit::Pieces("sessions"),
             What::Files(_) => Unit::Pieces("files"),
+        }
+    }
+
+    fn prepare(&self, contender: &Contender) -> anyhow::Result<()> {
+        match self.what {
+            What::Upload => (0..self.sessions).try_for_each(|number| contender.forget_upload(number)),
+            _ => Ok(()),
         }
     }
 

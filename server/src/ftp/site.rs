@@ -171,9 +171,10 @@ async fn open_state(estate: &Estate, state: &Path) -> Result<(Arc<DropBox>, Opti
         .map_err(|error| SiteError::CutShort(io::Error::other(error)))?
 }
 
-/// Control connection, data connection, listener and file: what a session opens at most.
+/// A session has one file open while it waits, which most of many sessions do, and three in a transfer: control connection,
+/// data connection, and what is sent. Where all are in use, whoever accepts connections waits for one.
 fn affordable_sessions() -> usize {
-    const FILES_EACH: u64 = 4;
+    const FILES_EACH: u64 = 2;
     match rustix::process::getrlimit(rustix::process::Resource::Nofile).current {
         Some(files) => usize::try_from(files / FILES_EACH).unwrap_or(usize::MAX).max(1),
         None => usize::MAX,

@@ -8,8 +8,8 @@ use fwdrill_protocol::update_set::Sha256;
 
 /// No more bytes of contents are in memory, those included that are still being sent.
 const MOST_BYTES: u64 = 64 << 20;
-/// A larger file is left to the page cache. Of the largest, eight have room.
-pub(super) const LARGEST: u64 = MOST_BYTES / 8;
+/// A larger file is left to the page cache. Of the largest, four have room.
+pub(super) const LARGEST: u64 = MOST_BYTES / 4;
 /// No more contents are kept.
 const MOST_CONTENTS: usize = 1024;
 
@@ -142,11 +142,11 @@ mod tests {
     #[test]
     fn what_was_unused_for_the_longest_time_makes_room() {
         let hot = Hot::default();
-        for number in 0..8 {
+        for number in 0..4 {
             keep(&hot, number, LARGEST).unwrap();
         }
         assert!(hot.get(&digest(0)).is_some());
-        keep(&hot, 8, LARGEST).unwrap();
+        keep(&hot, 4, LARGEST).unwrap();
         assert!(hot.get(&digest(0)).is_some() && hot.get(&digest(1)).is_none());
         assert_eq!(bytes(&hot), MOST_BYTES);
     }
@@ -154,10 +154,10 @@ mod tests {
     #[test]
     fn what_is_being_sent_keeps_its_place_and_counts() {
         let hot = Hot::default();
-        let sent: Vec<Bytes> = (0..8).map(|number| keep(&hot, number, LARGEST).unwrap()).collect();
-        assert!(keep(&hot, 8, 1).is_none(), "all of the room is in use");
+        let sent: Vec<Bytes> = (0..4).map(|number| keep(&hot, number, LARGEST).unwrap()).collect();
+        assert!(keep(&hot, 4, 1).is_none(), "all of the room is in use");
         drop(sent);
-        assert!(keep(&hot, 8, 1).is_some());
+        assert!(keep(&hot, 4, 1).is_some());
         assert!(bytes(&hot) <= MOST_BYTES);
     }
 

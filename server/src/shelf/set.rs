@@ -137,7 +137,7 @@ impl Set {
     }
 
     /// One of the set's files, in the way that costs the least: what is asked for often from memory, of which all sets
-    /// together have 64 MiB for files of up to 8 MiB; other small ones by reading them; large ones as [`Set::file`].
+    /// together have 64 MiB for files of up to 16 MiB; other small ones by reading them; large ones as [`Set::file`].
     pub async fn content(self: &Arc<Self>, entry: &FileEntry) -> Result<Content, Unservable> {
         if let Some(bytes) = self.hot.get(&entry.sha256) {
             return Ok(Content::Memory(bytes));
