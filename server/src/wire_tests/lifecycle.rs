@@ -6,7 +6,7 @@ use super::*;
 use crate::StartError;
 use crate::journal::JournalFileError;
 
-const BIG: usize = 16 << 20;
+const BIG: usize = 20 << 20;
 
 async fn in_mid_download(server: &Running) -> Wire {
     let mut wire = server.connect_narrow(Flow::Http).await;

@@ -10,7 +10,7 @@ async fn serving(change: impl FnOnce(&mut Config)) -> (Place, Running) {
     let mut place = Place::new();
     place
         .depot
-        .publish(1, &[("signatures/a", b"one"), ("signatures/big", &pattern(16 << 20))]);
+        .publish(1, &[("signatures/a", b"one"), ("signatures/big", &pattern(20 << 20))]);
     change(&mut place.config);
     let server = place.start().await;
     (place, server)
@@ -124,14 +124,14 @@ async fn a_client_that_takes_nothing_is_given_up_and_what_it_took_is_noted() {
     })
     .await;
     let head = wire.head().await;
-    assert_eq!(head.field("content-length"), Some("16777216"));
+    assert_eq!(head.field("content-length"), Some("20971520"));
     let got = wire.rest().await;
     assert!(
-        got.len() < 16 << 20 && got.len() as u64 <= moved,
+        got.len() < 20 << 20 && got.len() as u64 <= moved,
         "{} of {moved}",
         got.len()
     );
-    assert!(got == pattern(16 << 20)[..got.len()]);
+    assert!(got == pattern(20 << 20)[..got.len()]);
 }
 
 #[tokio::test]
@@ -148,7 +148,7 @@ async fn a_file_cut_short_on_disk_in_mid_download_shows_as_a_cut_connection() {
         .set_len(0)
         .unwrap();
     assert!(
-        wire.rest_or_reset().await.len() < 16 << 20,
+        wire.rest_or_reset().await.len() < 20 << 20,
         "fewer bytes than promised, then the end"
     );
 }
@@ -177,7 +177,7 @@ async fn a_client_that_has_ended_its_side_still_gets_everything() {
     let mut wire = server.connect(Flow::Http).await;
     wire.send("GET /signatures/big HTTP/1.1\r\nHost: a\r\n\r\n").await;
     wire.stream.shutdown().await.unwrap();
-    assert!(wire.answer(false).await.body == pattern(16 << 20));
+    assert!(wire.answer(false).await.body == pattern(20 << 20));
     assert_eq!(wire.rest().await, b"");
 }
 

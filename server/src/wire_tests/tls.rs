@@ -18,7 +18,7 @@ async fn serving(change: impl FnOnce(&mut Config)) -> (Place, Running) {
     let mut place = Place::new();
     place
         .depot
-        .publish(1, &[("signatures/a", b"one"), ("signatures/big", &pattern(16 << 20))]);
+        .publish(1, &[("signatures/a", b"one"), ("signatures/big", &pattern(20 << 20))]);
     place.config.estate.http.tls = HttpTls::Required;
     change(&mut place.config);
     let server = place.start().await;
@@ -55,7 +55,7 @@ async fn talk(stream: &mut TlsStream<TcpStream>, request: &str) -> Vec<u8> {
 async fn files_of_every_size_come_whole_under_either_version_and_end_with_close_notify() {
     let (place, server) = serving(|_| ()).await;
     for version in [&TLS12, &TLS13] {
-        for (path, content) in [("a", b"one".to_vec()), ("big", pattern(16 << 20))] {
+        for (path, content) in [("a", b"one".to_vec()), ("big", pattern(20 << 20))] {
             let stream = TcpStream::connect(server.address(Flow::Http)).await.unwrap();
             let mut stream = secure(&place, stream, version).await;
             assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
@@ -125,5 +125,5 @@ async fn a_file_that_is_cut_on_disk_in_mid_download_ends_without_close_notify() 
     let mut rest = Vec::new();
     let error = in_time(stream.read_to_end(&mut rest)).await.unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{error}");
-    assert!(rest.len() < 16 << 20);
+    assert!(rest.len() < 20 << 20);
 }
