@@ -5,12 +5,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use fwdrill_protocol::drill::DrillId;
-use fwdrill_protocol::evidence::{Evidence, ServerState};
+use fwdrill_protocol::evidence::{Evidence, ServerState, SetInForce};
 use http::StatusCode;
 
 use crate::host::HostWatch;
 use crate::http::{Problem, Representation};
 use crate::journal::Journal;
+use crate::shelf::Shelf;
 
 /// Where drills get their evidence. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -18,15 +19,17 @@ pub(crate) struct EvidenceDesk {
     journal: Journal,
     state: Arc<ServerState>,
     host: HostWatch,
+    shelf: Shelf,
 }
 
 impl EvidenceDesk {
-    pub(crate) fn new(journal: Journal, state: ServerState) -> Self {
+    pub(crate) fn new(journal: Journal, state: ServerState, shelf: Shelf) -> Self {
         let ports = state.listening.values().map(|address| address.port());
         EvidenceDesk {
             host: HostWatch::new(ports.chain(state.estate_ports.iter()).collect()),
             journal,
             state: Arc::new(state),
+            shelf,
         }
     }
 
@@ -41,8 +44,15 @@ impl EvidenceDesk {
             unnamed: self.journal.unnamed(first, &peers),
             forgotten: self.journal.forgotten(drill),
             host: self.host.state(peers).await.map(Box::new),
+            set: self.set_in_force().await,
             sightings,
         })
+    }
+
+    async fn set_in_force(&self) -> Option<Box<SetInForce>> {
+        let set = self.shelf.current().await?;
+        let key = self.shelf.public_key().map(|key| key.to_base64());
+        Some(Box::new(SetInForce::of(set.manifest(), key)))
     }
 
     /// The same as JSON over HTTP; 404 for a drill that is not known.

@@ -12,8 +12,9 @@ use fwdrill_depot::{Depot, DepotError, PublishError, PublishOptions, publish};
 use fwdrill_protocol::announcement::Announcement;
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::port_set::PortSet;
-use fwdrill_protocol::evidence::ServerState;
+use fwdrill_protocol::evidence::{ServerRole, ServerState};
 use fwdrill_protocol::flow::Flow;
+use fwdrill_protocol::update_set::Sha256;
 use jiff::Timestamp;
 use rustls::ServerConfig;
 use thiserror::Error;
@@ -47,6 +48,8 @@ pub struct Server {
     engine: FtpEngine,
     http: http::Limits,
     https: Option<Arc<ServerConfig>>,
+    role: ServerRole,
+    certificate: Option<Sha256>,
     grace: Duration,
 }
 
@@ -154,7 +157,12 @@ impl Server {
             ftp: ftp.map(Arc::new),
             engine: config.engine,
             http: config.http,
+            certificate: https.as_ref().and_then(|_| tls::fingerprint(&estate, &config.state)),
             https,
+            role: match config.role {
+                Role::Server => ServerRole::Server,
+                Role::UpdateAgent => ServerRole::UpdateAgent,
+            },
             grace: config.grace,
         })
     }
@@ -208,7 +216,10 @@ impl Server {
                 listening: self.announcement.addresses.clone(),
                 passive_ports: self.announcement.passive_ports.clone(),
                 estate_ports: self.estate_ports.clone(),
+                role: Some(self.role),
+                certificate: self.certificate,
             },
+            self.shelf.clone(),
         );
         let sweep = self.ftp.as_ref().map(|ftp| {
             Sweep::new(

@@ -94,6 +94,14 @@ pub fn https_config(estate: &Estate, state: &Path) -> Result<Option<Arc<ServerCo
     Ok(Some(Arc::new(config)))
 }
 
+/// The SHA-256 of the certificate that [`server_config`] shows; `None` while there is none to be read.
+pub fn fingerprint(estate: &Estate, state: &Path) -> Option<Sha256> {
+    let kept = certificate_path(state);
+    let text = fs::read(estate.tls.certificate.as_ref().unwrap_or(&kept)).ok()?;
+    let own = CertificateDer::pem_slice_iter(&text).next()?.ok()?;
+    Some(Sha256::from_bytes(sha2::Sha256::digest(own).into()))
+}
+
 /// The certificate (PEM), for clients that are to trust it.
 pub fn certificate_path(state: &Path) -> PathBuf {
     state.join("tls").join(CERTIFICATE)

@@ -29,6 +29,9 @@ pub(crate) struct PublishArgs {
     /// What the contents are drawn from: the same seed makes the same set [default: that of the set in force, else 0]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
+    /// When the set says that it was published, RFC 3339: to see what clients do with an old one [default: now]
+    #[arg(long, value_name = "TIME")]
+    published: Option<Timestamp>,
     /// How long the set is good: 30d, 12h
     #[arg(long, value_name = "SPAN", value_parser = span, default_value = "30d")]
     expires_in: SignedDuration,
@@ -48,7 +51,7 @@ pub(crate) async fn run(args: PublishArgs) -> Result<Exit, Failure> {
     let options = PublishOptions {
         version: args.version,
         serial: args.serial,
-        published: Timestamp::now(),
+        published: args.published.unwrap_or_else(Timestamp::now),
         lifetime: args.expires_in,
         seed: args.seed,
         main_size: args.size,

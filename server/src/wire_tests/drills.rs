@@ -1,5 +1,5 @@
 use fwdrill_protocol::drill::{DRILL_HEADER, DrillId, EVIDENCE_PATH};
-use fwdrill_protocol::evidence::Evidence;
+use fwdrill_protocol::evidence::{Evidence, ServerRole};
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::sighting::Event;
 
@@ -43,10 +43,13 @@ async fn a_drill_reads_what_was_seen_of_it_at_either_port_and_nobody_else_does()
             host,
             unnamed,
             forgotten,
+            set,
             sightings,
         } = evidence(&server, flow, ours).await.unwrap();
         assert_eq!(schema, Evidence::SCHEMA);
         assert_eq!(state.listening, server.announcement.addresses);
+        assert_eq!((state.role, state.certificate), (Some(ServerRole::Server), None));
+        assert_eq!(set.map(|set| set.serial), Some(1));
         let ports: Vec<u16> = state.estate_ports.iter().collect();
         let listening = host.unwrap().listening;
         assert!(
