@@ -124,8 +124,8 @@ fn an_advertised_address_where_somebody_else_listens_is_named_too() {
 fn bytes_changed_on_the_servers_disk_are_seen() {
     let server = Server::start(&[]);
     // A published set is never changed; who does it all the same is found out.
-    let policy = server.current_set().join("policies");
-    for entry in std::fs::read_dir(policy).unwrap() {
+    let signatures = server.current_set().join("signatures");
+    for entry in std::fs::read_dir(signatures).unwrap() {
         let path = entry.unwrap().path();
         let mut bytes = std::fs::read(&path).unwrap();
         let last = bytes.len() - 1;

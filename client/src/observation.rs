@@ -2,6 +2,7 @@
 //!
 //! All of it serialises, so a client that cannot talk to the server can leave its half in a file.
 
+pub mod content;
 pub mod path;
 
 use std::collections::BTreeMap;
@@ -48,6 +49,9 @@ pub struct Observations {
     /// What lies between, as far as anybody had to ask.
     #[serde(default)]
     pub path: path::PathFacts,
+    /// What was delivered, beyond the first transfers.
+    #[serde(default)]
+    pub content: content::ContentFacts,
     /// The server's half.
     pub evidence: EvidenceFetch,
 }
@@ -140,6 +144,9 @@ pub struct FtpTalk {
     pub logged_in_as: Option<String>,
     /// EPSV and PASV, each in the same session.
     pub passive: Vec<PassiveTalk>,
+    /// The update set that it offers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<content::SetSeen>,
     /// Why it ended early.
     pub trouble: Option<Trouble>,
     /// Every command and its reply; passwords replaced.
@@ -236,9 +243,18 @@ pub struct HttpTalk {
     pub answers: Vec<(String, u16)>,
     /// The version service's answer, where it was one.
     pub version: Option<VersionAnswer>,
-    /// The SHA-256 of the server's certificate, where it spoke TLS.
+    /// The SHA-256 of the server's certificate, where it spoke TLS, whether it was taken or not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Sha256>,
+    /// Headers of the first answer by which caches and proxies show.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub marks: content::Marks,
+    /// What came in the place of the answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub page: Option<content::Page>,
+    /// The update set that it offers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub set: Option<content::SetSeen>,
     /// What was downloaded.
     pub transfers: Vec<Transfer>,
     /// Why it ended early.

@@ -29,6 +29,8 @@ pub struct Plan {
     pub limit: Duration,
     /// Whether to ask the server for its evidence and for a sweep.
     pub evidence: bool,
+    /// The serial of the update set that this client has, if anybody says.
+    pub have: Option<u64>,
     /// Whom to log in as over FTP; `None`: as the drill, and anonymously where that is refused.
     pub login: Option<(String, String)>,
 }
@@ -45,6 +47,7 @@ impl Plan {
             depth: Depth::Usual,
             limit: Duration::from_secs(3),
             evidence: true,
+            have: None,
             login: None,
         }
     }

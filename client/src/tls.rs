@@ -62,7 +62,7 @@ pub enum TlsError {
 
 /// Shakes hands over a connection to `host` (a name or an address). Nothing is sent to who has the wrong certificate. The
 /// outer error is the connection's.
-pub(crate) async fn secure(
+pub async fn secure(
     stream: TcpStream,
     host: &str,
     trust: Trust,

@@ -43,6 +43,9 @@ pub(crate) struct ProbeArgs {
     /// Where this client stands: what is expected differs by vantage
     #[arg(long, value_name = "VANTAGE", default_value = OUTSIDE)]
     from: String,
+    /// The serial of the update set that this client has: an older one on offer is a rollback
+    #[arg(long, value_name = "SERIAL")]
+    have: Option<u64>,
     /// FTP user [default: the drill, else anonymous]
     #[arg(long, value_name = "NAME", requires = "password")]
     user: Option<String>,
@@ -59,6 +62,7 @@ pub(crate) async fn run(args: ProbeArgs, quiet: bool) -> Result<Exit, Failure> {
     plan.vantage = args.from;
     plan.limit = args.timeout;
     plan.evidence = !args.no_evidence;
+    plan.have = args.have;
     plan.login = args.user.zip(args.password);
     plan.range = match (args.quick, args.full_range || args.thorough) {
         (true, _) => Range::None,

@@ -17,6 +17,7 @@ mod hung;
 mod port_holder;
 mod proxy;
 mod strip_options;
+mod tls_proxy;
 mod web_page;
 mod wire;
 
@@ -46,6 +47,8 @@ pub(crate) enum Kind {
     PortHolder(port_holder::PortHolderArgs),
     /// A cable that takes options out of SYN segments
     StripOptions(strip_options::StripOptionsArgs),
+    /// A proxy that ends TLS and shows a certificate of its own
+    TlsProxy(tls_proxy::TlsProxyArgs),
     /// A filter or portal that answers every HTTP request with its own page
     WebPage(web_page::WebPageArgs),
 }
@@ -63,6 +66,7 @@ pub(crate) async fn run(kind: Kind) -> anyhow::Result<()> {
         Kind::Hung(args) => hung::run(args).await,
         Kind::PortHolder(args) => port_holder::run(args).await,
         Kind::StripOptions(args) => strip_options::run(args).await,
+        Kind::TlsProxy(args) => tls_proxy::run(args).await,
         Kind::WebPage(args) => web_page::run(args).await,
     }
 }

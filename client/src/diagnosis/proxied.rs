@@ -6,8 +6,8 @@
 use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity};
 use fwdrill_protocol::flow::{Expected, Flow};
 
-use super::Diagnosis;
 use super::facts::Facts;
+use super::{Diagnosis, content};
 
 pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
     facts
@@ -16,6 +16,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
         .keys()
         .copied()
         .filter(|flow| facts.expected(*flow) == Expected::Open && facts.seen.spoke(*flow))
+        .filter(|flow| !content::is_answered_by_another(facts, *flow))
         .filter_map(|flow| finding(facts, flow))
         .map(|finding| Diagnosis {
             finding,

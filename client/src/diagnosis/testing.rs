@@ -77,6 +77,7 @@ pub(crate) fn healthy() -> Observations {
             ],
             trouble: None,
             transcript: Vec::new(),
+            ..Default::default()
         }),
         version: Some(HttpTalk {
             answers: vec![("GET /version".to_owned(), 200)],
@@ -105,6 +106,7 @@ pub(crate) fn healthy() -> Observations {
                 .to_vec(),
         },
         path: Default::default(),
+        content: Default::default(),
         evidence: EvidenceFetch::Joined(Evidence {
             schema: Evidence::SCHEMA.to_owned(),
             server: ServerState {
@@ -114,9 +116,12 @@ pub(crate) fn healthy() -> Observations {
                     .collect(),
                 passive_ports: estate.handed_out_ports(),
                 estate_ports: PortSet::default(),
+                role: None,
+                certificate: None,
             },
             host: None,
             unnamed: Default::default(),
+            set: None,
             forgotten: 0,
             sightings: estate.flows().filter(|flow| !closed(*flow)).map(sighting).collect(),
         }),

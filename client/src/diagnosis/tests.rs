@@ -1,6 +1,6 @@
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::port_set::PortSet;
-use fwdrill_protocol::finding::{Confidence, FindingId};
+use fwdrill_protocol::finding::{Confidence, FindingId, Severity};
 use fwdrill_protocol::flow::{Expected, Flow};
 use fwdrill_protocol::report::{Outcome, Report, Seen, State, Verdict};
 use fwdrill_protocol::update_set::Sha256;
@@ -339,11 +339,13 @@ fn bytes_that_differ_on_one_road_only_were_altered_on_the_way() {
 }
 
 #[test]
-fn trouble_on_a_road_that_nobody_minds_is_no_finding() {
+fn trouble_on_a_road_that_nobody_needs_is_a_warning() {
     // Clients download over FTP here; the HTTP port may be what it likes.
     let mut seen = healthy();
     seen.http.as_mut().unwrap().transfers[0].sha256 = Sha256::from_bytes([2; 32]);
-    assert_eq!(ids(&report_of(&seen)), []);
+    let report = report_of(&seen);
+    assert_eq!(ids(&report), [FindingId::ContentAltered]);
+    assert_eq!(report.findings[0].severity, Severity::Warning);
     let over_http = Estate {
         mode: fwdrill_protocol::estate::Mode::Http,
         ..Estate::default()

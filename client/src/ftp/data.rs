@@ -92,6 +92,12 @@ impl Data {
         self.linger(Some(Duration::ZERO), what)
     }
 
+    /// Gives up: the other end learns of it by a reset, even if it is in the middle of a file that does not get through.
+    pub(super) fn reset(self) {
+        // If that fails, it is closed in order.
+        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
     /// Says that no more is to come.
     pub(super) async fn end(mut self, what: &str) -> Result<(), FtpError> {
         self.linger(None, what)?;

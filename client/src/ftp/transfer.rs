@@ -86,6 +86,12 @@ impl Retrieval<'_> {
         self.data.moved()
     }
 
+    /// Resets the data connection and reads the final reply, whatever it says: the session can go on.
+    pub async fn abandon(self) -> Result<Reply, FtpError> {
+        self.data.reset();
+        self.control.reply("").await
+    }
+
     /// Closes the data connection and reads the final reply, which must say that all was sent (226 or 250).
     pub async fn finish(self) -> Result<Reply, FtpError> {
         drop(self.data);

@@ -9,8 +9,10 @@ use tokio::net::TcpStream;
 
 use super::Site;
 use super::connect::connect;
-use super::content::{Content, small_file};
+use super::content::{Content, file_to_try};
+use crate::connection::ConnectionError;
 use crate::ftp::{Control, Data, FtpError, Passive, Retrieval};
+use crate::observation::content::SetSeen;
 use crate::observation::{ExpectedContent, FtpTalk, PassiveCommand, PassiveTalk, Transfer, Trouble};
 
 /// Has the whole dialogue over a control connection that stands.
@@ -65,6 +67,9 @@ async fn converse(site: &Site<'_>, control: &mut Control, talk: &mut FtpTalk) ->
             .err()
             .is_some_and(|error| matches!(error, FtpError::Control { .. } | FtpError::NotFtp { .. }));
         passive.trouble = passive.trouble.take().or(result.as_ref().err().map(trouble));
+        if let (None, Some(manifest), Some(transfer)) = (&talk.set, &manifest, &passive.transfer) {
+            talk.set = Some(SetSeen::of(manifest, transfer.sha256));
+        }
         talk.passive.push(passive);
         if lost {
             return result;
@@ -74,7 +79,7 @@ async fn converse(site: &Site<'_>, control: &mut Control, talk: &mut FtpTalk) ->
 }
 
 /// As the user asked; else as the drill, and anonymously where the server does not know drills.
-async fn login(site: &Site<'_>, control: &mut Control) -> Result<String, FtpError> {
+pub(super) async fn login(site: &Site<'_>, control: &mut Control) -> Result<String, FtpError> {
     if let Some((user, password)) = &site.plan.login {
         return control.login(user, password).await.map(|_| user.clone());
     }
@@ -144,12 +149,13 @@ async fn transfer(
     manifest: &mut Option<Manifest>,
 ) -> (Option<Transfer>, Result<(), FtpError>) {
     let data = Data::over(stream, told, &site.limits);
-    let (path, expected) = match manifest.as_ref().and_then(small_file) {
+    let (path, expected) = match manifest.as_ref().and_then(file_to_try) {
         Some((path, expected)) => (format!("/{path}"), Some(expected)),
         None => (format!("/{MANIFEST_FILE}"), None),
     };
+    let mut patience = Patience::of(control);
     let begun = match control.retrieve(&path, 0, data).await {
-        Ok(retrieval) => return receive(retrieval, path, expected, manifest).await,
+        Ok(retrieval) => return receive(retrieval, path, expected, &mut patience, manifest).await,
         Err(error) => error,
     };
     if begun.reply().is_none_or(|reply| reply.code != 550) {
@@ -161,7 +167,7 @@ async fn transfer(
         Err(error) => return (None, Err(error)),
     };
     match control.list(data).await {
-        Ok(listing) => receive(listing, "the listing of /".to_owned(), None, manifest).await,
+        Ok(listing) => receive(listing, "the listing of /".to_owned(), None, &mut patience, manifest).await,
         Err(error) => (None, Err(error)),
     }
 }
@@ -170,6 +176,7 @@ async fn receive(
     mut retrieval: Retrieval<'_>,
     path: String,
     expected: Option<ExpectedContent>,
+    patience: &mut Patience,
     manifest: &mut Option<Manifest>,
 ) -> (Option<Transfer>, Result<(), FtpError>) {
     let mut content = Content::default();
@@ -177,13 +184,18 @@ async fn receive(
         match retrieval.chunk().await {
             Ok(Some(bytes)) => content.take(&bytes),
             Ok(None) => break Ok(()),
+            Err(error) if patience.has_more(&error) => {}
             Err(error) => break Err(error),
         }
     };
     let bytes = retrieval.received();
     let ended = match ended {
         Ok(()) => retrieval.finish().await.map(drop),
-        Err(error) => Err(error),
+        // Or its late end would be taken for the reply to the next command.
+        Err(error) => match retrieval.abandon().await {
+            Err(lost @ FtpError::Control { .. }) => Err(lost),
+            _ => Err(error),
+        },
     };
     if ended.is_ok() && manifest.is_none() {
         *manifest = content.manifest();
@@ -200,6 +212,33 @@ async fn receive(
     )
 }
 
+/// A server behind a link for small packets only may find that out by itself (tcp_mtu_probing), after about three seconds of
+/// silence: as long as a single answer may take. In the first transfer of a session it gets that time twice.
+struct Patience {
+    used: bool,
+}
+
+impl Patience {
+    fn of(control: &Control) -> Self {
+        let used = control
+            .transcript()
+            .iter()
+            .any(|exchange| exchange.sent.starts_with("RETR "));
+        Patience { used }
+    }
+
+    fn has_more(&mut self, error: &FtpError) -> bool {
+        let stalled = matches!(
+            error,
+            FtpError::Data {
+                source: ConnectionError::Silent(_) | ConnectionError::Stalled(_),
+                ..
+            }
+        );
+        stalled && !std::mem::replace(&mut self.used, true)
+    }
+}
+
 fn transcript(control: &Control) -> Vec<(String, fwdrill_protocol::ftp_reply::Reply)> {
     control
         .transcript()
@@ -208,7 +247,7 @@ fn transcript(control: &Control) -> Vec<(String, fwdrill_protocol::ftp_reply::Re
         .collect()
 }
 
-fn trouble(error: &FtpError) -> Trouble {
+pub(super) fn trouble(error: &FtpError) -> Trouble {
     let (during, outcome) = match error {
         FtpError::Control { during, source, .. } | FtpError::Data { during, source, .. } => {
             (during.clone(), source.outcome())

@@ -50,18 +50,23 @@ pub async fn run(plan: &Plan) -> Observations {
             ..Default::default()
         },
         path: Default::default(),
+        content: Default::default(),
         evidence: EvidenceFetch::NotAsked,
     };
+    seen.content.have = plan.have;
     seen.path.other_family = family::choose(plan, &mut seen.resolution).await;
     if let Some(address) = seen.resolution.addresses.first().copied() {
-        let site = Site {
+        let mut site = Site {
             plan,
             address,
             limits: Limits::all(plan.limit),
+            segment: None,
         };
         let flows = join_all(plan.estate.flows().filter_map(|flow| site.flow(flow)));
-        let (talks, unplanned) = tokio::join!(flows, unplanned::dial(&site));
+        let (talks, unplanned, upstream) =
+            tokio::join!(flows, unplanned::dial(&site), content::upstream::ask(&site, &seen));
         seen.path.unplanned = unplanned;
+        seen.content.upstream = upstream;
         for (flow, attempt, talk) in talks {
             seen.attempts.insert(flow, attempt);
             match talk {
@@ -72,7 +77,9 @@ pub async fn run(plan: &Plan) -> Observations {
                 Talk::Greeting(greeting) => drop(seen.greetings.insert(flow, greeting)),
             }
         }
+        content::explore(&mut site, &mut seen).await;
         seen.passive = passive::observe(&site, &seen).await;
+        content::explore_thoroughly(&site, &mut seen).await;
         if plan.evidence {
             seen.evidence = evidence::fetch(&site, &seen).await;
         }
@@ -86,10 +93,13 @@ pub async fn run(plan: &Plan) -> Observations {
 }
 
 /// What every probe needs.
+#[derive(Clone, Copy)]
 struct Site<'a> {
     plan: &'a Plan,
     address: IpAddr,
     limits: Limits,
+    /// The largest segment for the drill's own errands, where larger ones do not get through.
+    segment: Option<u16>,
 }
 
 /// What was said after a handshake.

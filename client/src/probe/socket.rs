@@ -32,12 +32,17 @@ pub(crate) struct Reach {
     pub(crate) ttl: Option<u8>,
     /// The smallest TTL with which an answer may arrive.
     pub(crate) min_ttl: Option<u8>,
+    /// The largest segment either way (TCP_MAXSEG, tcp(7)): the other end is told so in the SYN.
+    pub(crate) segment: Option<u16>,
 }
 
 /// A non-blocking TCP socket for `to`, whose ICMP errors can be read from its error queue (ip(7), IP_RECVERR).
 pub(super) fn open(to: SocketAddr, reach: Reach) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(to), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_nonblocking(true)?;
+    if let Some(segment) = reach.segment {
+        socket.set_tcp_mss(segment.into())?;
+    }
     match to {
         SocketAddr::V4(_) => {
             setsockopt(&socket, sockopt::Ipv4RecvErr, &true)?;

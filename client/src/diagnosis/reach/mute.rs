@@ -7,6 +7,7 @@ use fwdrill_protocol::finding::{FindingId, Place};
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::report::{Outcome, Seen};
 
+use super::super::content;
 use super::super::facts::{Facts, Listening};
 use super::cause::Cause;
 use super::geometry::Road;
@@ -27,6 +28,10 @@ pub(super) fn judge(facts: &Facts, flow: Flow, attempt: &Attempt) -> Option<Caus
     let sentinel = matches!(flow, Flow::Agent | Flow::Events | Flow::Console);
     // Somebody else's service on these ports need not answer us.
     if facts.seen.spoke(flow) || sentinel && (!joined || facts.seen_by_server(flow) == Seen::Yes) {
+        return None;
+    }
+    // What it said was too large for the path.
+    if content::loses_large_packets(facts) {
         return None;
     }
     let road = Road::to(facts, attempt.to);

@@ -1,0 +1,113 @@
+//! Another certificate than the server's: `tls-intercepted`.
+//!
+//! The server says which certificate it has; where it does not, the estate may. A certificate that the estate does not know
+//! and the server does is no interception: the server has a new one.
+
+use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place};
+use fwdrill_protocol::flow::Flow;
+
+use super::{Diagnosis, Facts, severity};
+use FindingId::{ForwardWrongHost, TlsIntercepted};
+
+pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
+    finding(facts)
+        .map(|finding| Diagnosis {
+            finding,
+            explains: vec![Flow::Http],
+        })
+        .into_iter()
+        .collect()
+}
+
+/// Whether HTTPS is known to end before the server.
+pub(super) fn is_intercepted(facts: &Facts, flow: Flow) -> bool {
+    flow == Flow::Http && finding(facts).is_some()
+}
+
+fn finding(facts: &Facts) -> Option<Finding> {
+    let severity = severity(facts, Flow::Http)?;
+    let found = facts.seen.http.as_ref()?.certificate?;
+    let own = facts.server().and_then(|server| server.certificate);
+    let pinned = facts.estate.tls.fingerprint;
+    let port = facts.estate.ports.http;
+    let mut evidence = vec![format!("TCP {port} shows the certificate with SHA-256 {found}")];
+    evidence.extend(own.map(|own| format!("the server says that it shows {own}")));
+    evidence.extend(pinned.map(|pinned| format!("the estate knows {pinned} (tls.fingerprint)")));
+    let (confidence, place, alternatives) = match (own, pinned) {
+        (Some(own), _) if own == found => return None,
+        (Some(_), _) => (Confidence::Certain, Place::Path, Vec::new()),
+        (None, Some(pinned)) if pinned != found => (Confidence::Likely, Place::Unknown, vec![ForwardWrongHost]),
+        (None, _) => return None,
+    };
+    let target = &facts.seen.target;
+    let unknown = if own.is_none() {
+        format!("; if the server has a new certificate, set tls.fingerprint = \"{found}\"")
+    } else {
+        String::new()
+    };
+    Some(Finding {
+        id: TlsIntercepted,
+        severity,
+        confidence,
+        flow: Flow::Http,
+        summary: format!(
+            "HTTPS on TCP {port} ends before the server: somebody on the way shows a certificate of their own"
+        ),
+        place,
+        evidence,
+        remedy: format!(
+            "exempt {target} TCP {port} from TLS inspection (SSL interception) on the proxy or firewall in between{unknown}"
+        ),
+        alternatives,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::healthy;
+    use super::*;
+    use crate::observation::{EvidenceFetch, Observations};
+    use fwdrill_protocol::estate::Estate;
+    use fwdrill_protocol::update_set::Sha256;
+
+    const SERVERS: Sha256 = Sha256::from_bytes([1; 32]);
+    const OTHERS: Sha256 = Sha256::from_bytes([2; 32]);
+
+    fn seen(shown: Sha256, own: Option<Sha256>) -> Observations {
+        let mut seen = healthy();
+        seen.http.as_mut().unwrap().certificate = Some(shown);
+        if let EvidenceFetch::Joined(evidence) = &mut seen.evidence {
+            evidence.server.certificate = own;
+        }
+        seen
+    }
+
+    fn found(seen: &Observations, pinned: Option<Sha256>) -> Vec<(FindingId, Confidence)> {
+        let mut estate = Estate::default();
+        estate.tls.fingerprint = pinned;
+        let findings = super::super::super::diagnose(&estate, seen).findings;
+        findings
+            .iter()
+            .map(|finding| (finding.id, finding.confidence))
+            .collect()
+    }
+
+    #[test]
+    fn a_certificate_that_the_server_does_not_have_is_somebody_elses() {
+        let seen = seen(OTHERS, Some(SERVERS));
+        assert_eq!(found(&seen, None), [(TlsIntercepted, Confidence::Certain)]);
+    }
+
+    #[test]
+    fn with_the_estates_word_alone_it_may_be_a_new_one() {
+        let seen = seen(OTHERS, None);
+        assert_eq!(found(&seen, Some(SERVERS)), [(TlsIntercepted, Confidence::Likely)]);
+        assert_eq!(found(&seen, Some(OTHERS)), []);
+        assert_eq!(found(&seen, None), [], "nobody says which it should be");
+    }
+
+    #[test]
+    fn the_servers_new_certificate_is_no_interception_though_the_estate_knows_the_old_one() {
+        assert_eq!(found(&seen(OTHERS, Some(OTHERS)), Some(SERVERS)), []);
+    }
+}
