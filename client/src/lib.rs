@@ -5,6 +5,7 @@
 //! turns what it says into text. [`sync`] is a client's life: an update cycle over the same [`ftp`] and [`http`].
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod clients;
 pub mod connection;
 pub mod diagnosis;
 pub mod ftp;

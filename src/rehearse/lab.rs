@@ -21,6 +21,8 @@ pub(crate) struct Lab {
     /// ...and after.
     pub(crate) daemons_after: Vec<Process>,
     pub(crate) probe: Process,
+    /// Other programs to try on the client's host, as shell commands, by name.
+    pub(crate) programs: BTreeMap<String, String>,
     /// Whether everything stays until the user has looked at it.
     pub(crate) keep: bool,
 }
@@ -133,6 +135,10 @@ impl Lab {
             probe: Process {
                 on: scenario.probe.on.clone(),
                 arguments: probe,
+            },
+            programs: match ends {
+                Ends::Both => scenario.program.clone(),
+                Ends::ClientAlone => BTreeMap::new(),
             },
             keep,
         };

@@ -14,6 +14,7 @@ mod run;
 mod scenario;
 mod verdict;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use fwdrill_protocol::report::Report;
 use tokio::sync::Semaphore;
 
+use inside::Ended;
 use lab::Ends;
 pub(crate) use run::{Kept, Rehearsal};
 pub(crate) use verdict::Judgement;
@@ -49,6 +51,8 @@ pub(crate) struct Side {
     pub(crate) report: Result<Report, String>,
     /// What does not hold.
     pub(crate) mismatches: Vec<String>,
+    /// How the scenario's other programs ended, by name.
+    pub(crate) programs: BTreeMap<String, Ended>,
     pub(crate) elapsed: Duration,
     pub(crate) kept: Option<Kept>,
 }
@@ -138,6 +142,7 @@ pub(crate) async fn run(rehearsals: Vec<Rehearsal>, options: Options, done: impl
                         .as_ref()
                         .map_or_else(|_| Vec::new(), |report| verdict::mismatches(&scenario, report, ends)),
                     report,
+                    programs: measured.programs,
                     elapsed: measured.elapsed,
                     kept: measured.kept,
                 }

@@ -1,5 +1,6 @@
 //! Labs from the outside: each a child process, so many at a time, and all of them gone when this one ends.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use fwdrill_protocol::report::Report;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
-use super::inside::Outcome;
+use super::inside::{Ended, Outcome};
 use super::lab::{Ends, Lab};
 use super::scenario::Scenario;
 
@@ -24,6 +25,8 @@ pub(crate) struct Rehearsal {
 pub(crate) struct Measured {
     /// The client's report, or why the path could not be carried out.
     pub(crate) report: Result<Report, String>,
+    /// How the other programs ended.
+    pub(crate) programs: BTreeMap<String, Ended>,
     pub(crate) elapsed: Duration,
     /// The lab, if it was to be kept.
     pub(crate) kept: Option<Kept>,
@@ -49,18 +52,19 @@ pub(crate) async fn measure(scenario: &Scenario, ends: Ends, keep: bool) -> Meas
         Ok(measured) => measured,
         Err(_) => Err(anyhow::anyhow!("not done within {} s", PATIENCE.as_secs())),
     };
-    let (report, kept) = match measured {
-        Ok((report, kept)) => (report, kept),
-        Err(error) => (Err(format!("{error:#}")), None),
-    };
+    let (report, programs, kept) = measured.unwrap_or_else(|error| (Err(format!("{error:#}")), BTreeMap::new(), None));
     Measured {
         report,
+        programs,
         elapsed: started.elapsed(),
         kept,
     }
 }
 
-async fn lab(scenario: &Scenario, ends: Ends, keep: bool) -> anyhow::Result<(Result<Report, String>, Option<Kept>)> {
+/// What a lab said, and the lab itself if it was to be kept.
+type Told = (Result<Report, String>, BTreeMap<String, Ended>, Option<Kept>);
+
+async fn lab(scenario: &Scenario, ends: Ends, keep: bool) -> anyhow::Result<Told> {
     let lab = Lab::new(scenario, ends, keep)?;
     let mut line = serde_json::to_string(&lab).context("failed to write the lab")?;
     line.push('\n');
@@ -85,7 +89,7 @@ async fn lab(scenario: &Scenario, ends: Ends, keep: bool) -> anyhow::Result<(Res
     if !keep {
         // Its namespaces are gone when it is.
         let _ = child.wait().await;
-        return Ok((report, None));
+        return Ok((report, outcome.programs, None));
     }
     let kept = outcome.pid.map(|pid| Kept {
         pid,
@@ -93,7 +97,7 @@ async fn lab(scenario: &Scenario, ends: Ends, keep: bool) -> anyhow::Result<(Res
         _child: child,
         _stdin: stdin,
     });
-    Ok((report, kept))
+    Ok((report, outcome.programs, kept))
 }
 
 /// The environment of everything in a lab: the machine's own must not change what is measured.

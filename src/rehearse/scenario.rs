@@ -62,6 +62,9 @@ pub(crate) struct Scenario {
     #[serde(default)]
     pub(crate) daemon: Vec<Daemon>,
     pub(crate) probe: Probe,
+    /// Other programs to try on the client's host, as shell commands, by name.
+    #[serde(default)]
+    pub(crate) program: BTreeMap<String, String>,
 }
 
 /// A cable between two interfaces, or a switch with more of them.

@@ -161,7 +161,7 @@ pub(super) enum Listening {
 
 /// Addresses that no router on the internet forwards to: RFC 1918, loopback, link-local,
 /// RFC 6598 shared space, unspecified; unique local IPv6 (RFC 4193).
-pub(super) fn is_private(address: IpAddr) -> bool {
+pub(crate) fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => {
             let [a, b, ..] = v4.octets();

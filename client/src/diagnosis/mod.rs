@@ -28,8 +28,10 @@ use fwdrill_protocol::finding::{Finding, FindingId};
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::report::Report;
 
+use crate::clients;
 use crate::observation::Observations;
 use facts::Facts;
+pub(crate) use facts::is_private;
 
 /// One finding and the flows whose trouble it explains besides its own.
 struct Diagnosis {
@@ -63,6 +65,11 @@ pub fn diagnose(estate: &Estate, seen: &Observations) -> Report {
     let facts = Facts::new(estate, seen);
     let flows = flows::results(&facts);
     let findings = findings(&facts);
+    let passive_range = passive_range::result(&facts);
+    let blocked = passive_range
+        .as_ref()
+        .map(|range| range.blocked.clone())
+        .unwrap_or_default();
     Report {
         schema: Report::SCHEMA.to_owned(),
         drill: seen.drill,
@@ -73,9 +80,9 @@ pub fn diagnose(estate: &Estate, seen: &Observations) -> Report {
         elapsed_ms: seen.elapsed_ms,
         verdict: Report::verdict_of(&flows, &findings),
         flows,
-        passive_range: passive_range::result(&facts),
+        passive_range,
         findings,
-        clients: Vec::new(),
+        clients: clients::results(estate, seen, &blocked),
         life: None,
     }
 }

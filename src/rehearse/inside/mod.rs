@@ -4,6 +4,7 @@
 mod network;
 mod processes;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
 use std::path::Path;
 
@@ -19,8 +20,19 @@ use super::namespace;
 pub(super) struct Outcome {
     /// The client's report, or why there is none.
     pub(super) report: Result<Box<Report>, String>,
+    /// How the other programs ended, by name.
+    pub(super) programs: BTreeMap<String, Ended>,
     /// This process's id as the outside knows it.
     pub(super) pid: Option<u32>,
+}
+
+/// How a program ended that is not ours.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Ended {
+    /// Its exit code; none where a signal or the lab's patience ended it.
+    pub(crate) code: Option<i32>,
+    /// What it said, on stdout and stderr.
+    pub(crate) said: String,
 }
 
 /// Where a lab keeps its files, on its own tmpfs.
@@ -39,11 +51,12 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let pid = std::fs::read_link("/proc/self").ok();
     let pid = pid.and_then(|link| link.to_str()?.parse().ok());
     let mut running = processes::Running::default();
-    let report = match rehearse(&lab, &mut running).await {
-        Ok(report) => Ok(Box::new(report)),
-        Err(error) => Err(format!("{error:#}")),
+    let (report, programs) = match rehearse(&lab, &mut running).await {
+        Ok(report) => (Ok(Box::new(report)), running.programs(&lab).await),
+        Err(error) => (Err(format!("{error:#}")), BTreeMap::new()),
     };
-    let mut answer = serde_json::to_string(&Outcome { report, pid }).context("failed to write the outcome")?;
+    let mut answer =
+        serde_json::to_string(&Outcome { report, programs, pid }).context("failed to write the outcome")?;
     answer.push('\n');
     std::io::stdout()
         .write_all(answer.as_bytes())

@@ -1,5 +1,6 @@
 //! What runs on the path: middleboxes, the server, the client, each a `fwdrill` of its own on its host.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -10,8 +11,8 @@ use fwdrill_protocol::report::Report;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
-use super::{DIRECTORY, network};
-use crate::rehearse::lab::{Process, WIRES};
+use super::{DIRECTORY, Ended, network};
+use crate::rehearse::lab::{Lab, Process, WIRES};
 
 /// How long a process may take until it says that it is ready.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -63,6 +64,15 @@ impl Running {
         }
     }
 
+    /// Tries the lab's other programs, all at once: on a broken path they mostly wait.
+    pub(super) async fn programs(&self, lab: &Lab) -> BTreeMap<String, Ended> {
+        let tried = lab.programs.iter().map(async |(name, command)| {
+            let ended = program(&lab.probe.on, command).await;
+            (name.clone(), ended)
+        });
+        futures_util::future::join_all(tried).await.into_iter().collect()
+    }
+
     async fn start(&mut self, process: &Process, more: &[&str]) -> anyhow::Result<()> {
         let log = Path::new(DIRECTORY).join(format!("{}-{}.log", process.on, self.children.len()));
         let file = File::create(&log).with_context(|| format!("failed to create {}", log.display()))?;
@@ -106,6 +116,31 @@ impl Running {
             }
         }
         text
+    }
+}
+
+async fn program(host: &str, text: &str) -> Ended {
+    let mut command = Command::new("ip");
+    command
+        .args(["netns", "exec", host, "sh", "-c"])
+        .arg(format!("exec 2>&1; {text}"))
+        .env("HOME", DIRECTORY)
+        .current_dir(DIRECTORY)
+        .stdin(Stdio::null())
+        .kill_on_drop(true);
+    match tokio::time::timeout(PATIENCE, command.output()).await {
+        Ok(Ok(output)) => Ended {
+            code: output.status.code(),
+            said: String::from_utf8_lossy(&output.stdout).into_owned(),
+        },
+        Ok(Err(error)) => Ended {
+            code: None,
+            said: format!("failed to run it: {error}"),
+        },
+        Err(_) => Ended {
+            code: None,
+            said: format!("not done within {} s", PATIENCE.as_secs()),
+        },
     }
 }
 

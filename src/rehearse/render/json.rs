@@ -29,7 +29,7 @@ fn path(one: &Rehearsed) -> Value {
 fn side(side: &Side) -> Value {
     let elapsed = u64::try_from(side.elapsed.as_millis()).unwrap_or(u64::MAX);
     match &side.report {
-        Ok(report) => json!({ "elapsed_ms": elapsed, "report": report }),
+        Ok(report) => json!({ "elapsed_ms": elapsed, "report": report, "programs": side.programs }),
         Err(problem) => json!({ "elapsed_ms": elapsed, "problem": problem }),
     }
 }
