@@ -166,6 +166,9 @@ pub struct PassiveTalk {
     pub data: Option<Attempt>,
     /// Where `told` is another host than the control connection's: the same port there.
     pub at_control_address: Option<Attempt>,
+    /// The largest segment of that connection, where it was not left to the system: the transfer before was slow to begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<u16>,
     /// The transfer over it.
     pub transfer: Option<Transfer>,
     /// Why it ended early.
@@ -212,6 +215,9 @@ pub struct Transfer {
     pub expected: Option<ExpectedContent>,
     /// Whether the transfer ended as it should, whatever its content.
     pub complete: bool,
+    /// Whether no byte moved for longer than a single answer may take, and then it went on.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 impl Transfer {
@@ -257,6 +263,9 @@ pub struct HttpTalk {
     pub set: Option<content::SetSeen>,
     /// What was downloaded.
     pub transfers: Vec<Transfer>,
+    /// The request that stalled, with segments of several sizes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub segments: Vec<content::Segmented>,
     /// Why it ended early.
     pub trouble: Option<Trouble>,
 }

@@ -160,6 +160,7 @@ pub(crate) fn passive(command: PassiveCommand, told: SocketAddr) -> PassiveTalk 
         told: Some(told),
         data: Some(attempt(told, Outcome::Open)),
         at_control_address: None,
+        segment: None,
         transfer: Some(transfer("/policies/scan.json")),
         trouble: None,
     }
@@ -178,5 +179,6 @@ pub(crate) fn transfer(path: &str) -> Transfer {
         sha256,
         expected: Some(expected),
         complete: true,
+        paused: false,
     }
 }

@@ -1,15 +1,18 @@
 //! The FTP dialogue: greeting, login, then EPSV and PASV in one session, each completed by a real transfer.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use fwdrill_protocol::drill::DRILL_USER;
 use fwdrill_protocol::report::Outcome;
 use fwdrill_protocol::update_set::{MANIFEST_FILE, Manifest};
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 
 use super::Site;
-use super::connect::connect;
-use super::content::{Content, file_to_try};
+use super::connect::{connect, connect_as_far_as};
+use super::content::{Content, SMALL_SEGMENT, file_to_try};
+use super::socket::Reach;
 use crate::connection::ConnectionError;
 use crate::ftp::{Control, Data, FtpError, Passive, Retrieval};
 use crate::observation::content::SetSeen;
@@ -57,6 +60,7 @@ async fn converse(site: &Site<'_>, control: &mut Control, talk: &mut FtpTalk) ->
             told: None,
             data: None,
             at_control_address: None,
+            segment: segment_after(talk.passive.last()),
             transfer: None,
             trouble: None,
         };
@@ -121,7 +125,11 @@ async fn attempt(
         }
     };
     passive.told = Some(told);
-    let (data, stream) = connect(told, site.limits.data_connect).await;
+    let reach = Reach {
+        segment: passive.segment,
+        ..Reach::default()
+    };
+    let (data, stream) = connect_as_far_as(told, site.limits.data_connect, reach).await;
     passive.data = Some(data);
     let Some(stream) = stream else {
         if told.ip() != control.peer().ip() {
@@ -180,11 +188,18 @@ async fn receive(
     manifest: &mut Option<Manifest>,
 ) -> (Option<Transfer>, Result<(), FtpError>) {
     let mut content = Content::default();
+    let mut stalled: Option<FtpError> = None;
     let ended = loop {
-        match retrieval.chunk().await {
+        let next = match stalled.take() {
+            None => retrieval.chunk().await,
+            Some(stall) => timeout_at(patience.until, retrieval.chunk())
+                .await
+                .unwrap_or(Err(stall)),
+        };
+        match next {
             Ok(Some(bytes)) => content.take(&bytes),
             Ok(None) => break Ok(()),
-            Err(error) if patience.has_more(&error) => {}
+            Err(error) if patience.has_more(&error) => stalled = Some(error),
             Err(error) => break Err(error),
         }
     };
@@ -207,24 +222,32 @@ async fn receive(
             sha256: content.sha256(),
             expected,
             complete: ended.is_ok(),
+            paused: patience.used && ended.is_ok(),
         }),
         ended,
     )
 }
 
-/// A server behind a link for small packets only may find that out by itself (tcp_mtu_probing), after about three seconds of
-/// silence: as long as a single answer may take. In the first transfer of a session it gets that time twice.
+/// A server behind a link for small packets only may find that out by itself (tcp_mtu_probing), after three to six and a half
+/// seconds of silence. In the first transfer of a session it gets that time, in the next ones one that is shorter than usual.
 struct Patience {
+    until: Instant,
     used: bool,
 }
 
+/// From the beginning of a transfer on.
+const PATIENCE: Duration = Duration::from_millis(6800);
+
 impl Patience {
     fn of(control: &Control) -> Self {
-        let used = control
+        let first = control
             .transcript()
             .iter()
-            .any(|exchange| exchange.sent.starts_with("RETR "));
-        Patience { used }
+            .all(|exchange| !exchange.sent.starts_with("RETR "));
+        Patience {
+            until: Instant::now() + if first { PATIENCE } else { Duration::ZERO },
+            used: false,
+        }
     }
 
     fn has_more(&mut self, error: &FtpError) -> bool {
@@ -235,8 +258,16 @@ impl Patience {
                 ..
             }
         );
-        stalled && !std::mem::replace(&mut self.used, true)
+        let more = stalled && Instant::now() < self.until;
+        self.used |= more;
+        more
     }
+}
+
+/// Where the server needed so long for the first transfer, the next one need not wait as long again.
+fn segment_after(before: Option<&PassiveTalk>) -> Option<u16> {
+    let paused = before?.transfer.as_ref()?.paused;
+    paused.then_some(SMALL_SEGMENT)
 }
 
 fn transcript(control: &Control) -> Vec<(String, fwdrill_protocol::ftp_reply::Reply)> {

@@ -9,12 +9,11 @@ use http::StatusCode;
 use tokio::net::TcpStream;
 
 use super::Site;
-use super::connect::{connect, connect_as_far_as};
-use super::content::{self, Content, file_to_try, page};
-use super::socket::Reach;
+use super::content::{self, Content, file_to_try, page, segments};
 use crate::http::{HttpError, Request, Response, get_over};
 use crate::observation::content::{SetSeen, Signature};
 use crate::observation::{ExpectedContent, HttpTalk, Transfer, Trouble};
+use crate::plan::Depth;
 use crate::tls::{TlsError, Trust};
 
 /// Answers of the version service and signatures are short.
@@ -45,8 +44,33 @@ pub(super) async fn version(site: &Site<'_>, stream: TcpStream, to: SocketAddr) 
     talk
 }
 
-/// Downloads the manifest over a connection that stands; its signature and one of its files over others.
+/// Downloads the manifest over a connection that stands; its signature and one of its files over others. If that stalls, it
+/// is looked at whether large packets get lost.
 pub(super) async fn download(site: &Site<'_>, stream: TcpStream, to: SocketAddr) -> HttpTalk {
+    let talk = once(site, stream, to).await;
+    let Some(path) = segments::stalled(talk.trouble.as_ref()).filter(|_| site.plan.depth >= Depth::Usual) else {
+        return talk;
+    };
+    let tried = segments::over_http(site, to, &path).await;
+    let mut talk = match segments::heals(&tried) {
+        None => talk,
+        // Each connection has to find out anew; nobody has to wait for that.
+        Some(segment) => {
+            let small = Site {
+                segment: Some(segment),
+                ..*site
+            };
+            match small.connect(to).await {
+                (_, Some(stream)) => once(&small, stream, to).await,
+                (_, None) => talk,
+            }
+        }
+    };
+    talk.segments = tried;
+    talk
+}
+
+async fn once(site: &Site<'_>, stream: TcpStream, to: SocketAddr) -> HttpTalk {
     let mut talk = HttpTalk::default();
     let downloaded = fetch_and_check(site, stream, to, &mut talk).await;
     if let Err(HttpError::Tls { source, .. }) = &downloaded
@@ -108,7 +132,7 @@ async fn signature(
     manifest: &Content,
     answers: &mut Vec<(String, u16)>,
 ) -> Signature {
-    let (_, stream) = connect(to, site.limits.connect).await;
+    let (_, stream) = site.connect(to).await;
     let Some(stream) = stream else {
         return Signature::Unknown;
     };
@@ -135,7 +159,7 @@ async fn one_file(
     expected: ExpectedContent,
     answers: &mut Vec<(String, u16)>,
 ) -> Result<Option<Transfer>, Trouble> {
-    let (attempt, stream) = connect(to, site.limits.connect).await;
+    let (attempt, stream) = site.connect(to).await;
     let Some(stream) = stream else {
         let text = attempt
             .error
@@ -209,6 +233,7 @@ pub(super) async fn receive(
         sha256: content.sha256(),
         expected,
         complete: true,
+        paused: false,
     };
     Ok((transfer, content))
 }
@@ -243,11 +268,7 @@ pub(super) async fn short_answer(
     path: &str,
     longest: usize,
 ) -> Result<Vec<u8>, String> {
-    let reach = Reach {
-        segment: site.segment,
-        ..Reach::default()
-    };
-    let (attempt, stream) = connect_as_far_as(to, site.limits.connect, reach).await;
+    let (attempt, stream) = site.connect(to).await;
     let Some(stream) = stream else {
         return Err(format!("{to}: {}", attempt.outcome.name()));
     };

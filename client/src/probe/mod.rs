@@ -24,11 +24,14 @@ use futures_util::future::join_all;
 use fwdrill_protocol::flow::{Expected, Flow};
 use jiff::Timestamp;
 
+use tokio::net::TcpStream;
+
 use crate::limits::Limits;
 use crate::observation::{
     Attempt, EvidenceFetch, FtpTalk, Greeting, HttpTalk, Observations, PassiveObservation, Resolution,
 };
 use crate::plan::Plan;
+use socket::Reach;
 
 /// Runs every probe of `plan`: all flows at once, then the passive range, then the server's evidence.
 pub async fn run(plan: &Plan) -> Observations {
@@ -114,6 +117,15 @@ enum Talk {
 impl Site<'_> {
     fn at(&self, port: u16) -> SocketAddr {
         SocketAddr::new(self.address, port)
+    }
+
+    /// A connection for the drill's own errands.
+    async fn connect(&self, to: SocketAddr) -> (Attempt, Option<TcpStream>) {
+        let reach = Reach {
+            segment: self.segment,
+            ..Reach::default()
+        };
+        connect::connect_as_far_as(to, self.limits.connect, reach).await
     }
 
     /// The probe of a flow with a port of its own.

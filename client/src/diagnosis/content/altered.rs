@@ -2,7 +2,7 @@
 
 use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place};
 use fwdrill_protocol::flow::Flow;
-use fwdrill_protocol::update_set::Sha256;
+use fwdrill_protocol::update_set::{MANIFEST_FILE, Sha256};
 
 use super::{Diagnosis, Facts, list, severity};
 
@@ -17,7 +17,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
         .filter_map(|copy| Some((severity(facts, copy.flow)?, copy.flow)))
         .min_by_key(|(severity, _)| *severity);
     let Some((severity, flow)) = worst else {
-        return Vec::new();
+        return manifest(facts).into_iter().collect();
     };
     // Whole over another road: then it is whole at the server.
     let mut intact: Vec<&str> = copies
@@ -66,6 +66,65 @@ pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
         finding,
         explains: altered.iter().map(|copy| copy.flow).collect(),
     }]
+}
+
+/// What came in the place of the manifest is none, and no page either; or it is another one than over the other road,
+/// although both are of one serial.
+fn manifest(facts: &Facts) -> Option<Diagnosis> {
+    let sets = super::sets(facts);
+    let over = |flow: Flow| sets.iter().find(|(road, _, _)| *road == flow).map(|(_, _, set)| *set);
+    let page = facts.seen.http.as_ref().and_then(|talk| talk.page.as_ref());
+    // Somebody else's JSON is nobody's manifest.
+    let was_one = over(Flow::FtpPassive).is_some() || page.is_some_and(|page| page.text.contains("fwdrill.manifest"));
+    let garbled_http = page.filter(|page| page.status == 200 && !page.is_for_people() && was_one);
+    let name = format!("/{MANIFEST_FILE}");
+    let ftp = facts.seen.ftp.iter().flat_map(|talk| &talk.passive);
+    let mut ftp = ftp.filter_map(|talk| talk.transfer.as_ref().filter(|one| one.complete && one.path == name));
+    let garbled_ftp = ftp.next().filter(|_| over(Flow::FtpPassive).is_none());
+    let (flow, whole, seen) = match (over(Flow::FtpPassive), over(Flow::Http), garbled_ftp, garbled_http) {
+        (whole, None, _, Some(page)) => (Flow::Http, whole.is_some(), format!("\"{}\"", page.text)),
+        (None, Some(_), Some(transfer), _) => (
+            Flow::FtpPassive,
+            true,
+            format!("{} bytes with SHA-256 {}", transfer.bytes, transfer.sha256),
+        ),
+        (Some(ftp), Some(http), ..) if ftp.serial == http.serial && ftp.manifest != http.manifest => (
+            Flow::Http,
+            false,
+            format!(
+                "of serial {}, SHA-256 {}; over FTP {}",
+                http.serial, http.manifest, ftp.manifest
+            ),
+        ),
+        _ => return None,
+    };
+    let severity = severity(facts, flow)?;
+    let road = if flow == Flow::Http { "HTTP" } else { "FTP" };
+    let mut evidence = vec![format!("{name} over {road}: {seen}")];
+    if whole {
+        evidence.push("over the other road it is a manifest".to_owned());
+    }
+    Some(Diagnosis {
+        finding: Finding {
+            id: FindingId::ContentAltered,
+            severity,
+            confidence: if whole {
+                Confidence::Likely
+            } else {
+                Confidence::Possible
+            },
+            flow,
+            summary: format!("the manifest that arrives over {road} is not as it was published"),
+            place: if whole { Place::Path } else { Place::Unknown },
+            evidence,
+            remedy: format!(
+                "exempt {} from content inspection, scanning and caching on the devices in between, and look that TCP {} and {} lead to the same server",
+                facts.seen.target, facts.estate.ftp.port, facts.estate.ports.http
+            ),
+            alternatives: vec![FindingId::ForwardWrongHost, FindingId::SignatureInvalid],
+        },
+        explains: vec![flow],
+    })
 }
 
 /// A file that came whole, and what it should be.
@@ -191,6 +250,31 @@ mod tests {
             (Confidence::Likely, Place::Unknown)
         );
         assert!(finding.summary.contains("FTP and HTTP"), "{}", finding.summary);
+    }
+
+    #[test]
+    fn a_manifest_that_is_none_any_more_is_altered_and_one_of_another_serial_is_not() {
+        use super::super::tests::{set, with_sets};
+        use crate::observation::content::Page;
+        let mut seen = with_sets(Some(set(7)), None);
+        seen.http.as_mut().unwrap().page = Some(Page {
+            request: "GET /manifest.json".to_owned(),
+            status: 200,
+            content_type: Some("application/json".to_owned()),
+            text: "{ \"schema\": \"fwdr\u{fffd}ll".to_owned(),
+            ..Page::default()
+        });
+        let finding = report_of(&seen).findings.remove(0);
+        assert_eq!(
+            (finding.id, finding.confidence),
+            (FindingId::ContentAltered, Confidence::Likely)
+        );
+        let mut other = set(7);
+        other.manifest = WRONG;
+        let seen = with_sets(Some(set(7)), Some(other));
+        assert_eq!(report_of(&seen).findings[0].id, FindingId::ContentAltered);
+        let seen = with_sets(Some(set(7)), Some(set(7)));
+        assert!(report_of(&seen).findings.is_empty());
     }
 
     #[test]

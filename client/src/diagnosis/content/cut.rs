@@ -83,8 +83,12 @@ pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
 fn is_cut(file: &WholeFile) -> bool {
     let mut whole = file.attempts.iter().filter(|attempt| attempt.from == 0);
     let ended = |attempt: &FileAttempt| {
-        let trouble = attempt.trouble.as_ref();
-        trouble.is_some_and(|trouble| matches!(trouble.outcome, Outcome::Reset | Outcome::Silent | Outcome::Open))
+        attempt.trouble.as_ref().is_some_and(|trouble| match trouble.outcome {
+            Outcome::Reset | Outcome::Silent => true,
+            // The server's own word, 426 or 451.
+            Outcome::Open => trouble.during.starts_with("RETR "),
+            _ => false,
+        })
     };
     whole.clone().count() > 1 && whole.all(ended)
 }

@@ -220,7 +220,7 @@ impl Words {
 
 impl Page {
     /// Whether it is made for a browser. What programs say to each other is JSON or a line of text.
-    fn is_for_people(&self) -> bool {
+    pub(super) fn is_for_people(&self) -> bool {
         let html = self.content_type.as_ref().is_some_and(|kind| kind.contains("html"));
         html || self.title.is_some() || self.form
     }

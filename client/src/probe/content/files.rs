@@ -193,7 +193,10 @@ impl Road<'_> {
             }
             Road::Ftp(session) => match session.get(&format!("/{}", entry.path), from, &mut content).await {
                 Ok(()) => None,
-                Err(FtpError::Unexpected { reply, .. }) if content.bytes == 0 && matches!(reply.code, 550 | 504) => {
+                // It is not served, or nobody let us in: nothing was cut.
+                Err(FtpError::Unexpected { command, reply })
+                    if content.bytes == 0 && (reply.code / 100 == 5 || !command.starts_with("RETR ")) =>
+                {
                     return None;
                 }
                 Err(error) => Some(ftp::trouble(&error)),

@@ -3,7 +3,7 @@
 mod again;
 mod files;
 pub(super) mod page;
-mod segments;
+pub(super) mod segments;
 mod upload;
 pub(super) mod upstream;
 
@@ -15,6 +15,9 @@ use super::Site;
 use crate::observation::content::Signature;
 use crate::observation::{ExpectedContent, Observations};
 use crate::plan::Depth;
+
+/// What gets through wherever anything does, and is not slow.
+pub(super) const SMALL_SEGMENT: u16 = 536;
 
 /// What has to be asked besides, where something stalled or does not agree.
 pub(super) async fn explore(site: &mut Site<'_>, seen: &mut Observations) {

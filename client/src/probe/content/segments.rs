@@ -10,11 +10,11 @@ use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::report::Outcome;
 use tokio::time::{Instant, timeout};
 
+use super::super::Site;
 use super::super::connect::connect_as_far_as;
 use super::super::ftp::login;
-use super::super::http::{download, request};
+use super::super::http::request;
 use super::super::socket::Reach;
-use super::super::{Site, connect};
 use crate::ftp::{Control, Data, FtpError};
 use crate::http::{HttpError, get_over};
 use crate::limits::Limits;
@@ -29,51 +29,37 @@ const SIZES: [u16; 7] = [536, 1000, 1160, 1240, 1320, 1400, 1440];
 const SHORT: Duration = Duration::from_millis(1500);
 const ROUND_TRIPS: f64 = 12.0;
 
-/// How long a server may need to find out by itself (tcp_mtu_probing).
-const PATIENT: Duration = Duration::from_secs(6);
+/// The status line and the header fields of our server's answers are longer.
+const SHORTEST_HEAD: u64 = 150;
 
-/// Small segments, and patience, for what had stalled.
+/// How long a server may need to find out by itself (tcp_mtu_probing).
+const PATIENT: Duration = Duration::from_millis(6800);
+
+/// Looks at what stalled over FTP alone; what stalled over HTTP has been looked at. From here on the drill's own errands take
+/// segments that get through.
 pub(super) async fn explore(site: &mut Site<'_>, seen: &mut Observations) {
-    if let Some((to, path)) = stalled_over_http(seen) {
-        let patient = Site {
-            limits: Limits {
-                reply: PATIENT.max(site.limits.reply),
-                stall: PATIENT.max(site.limits.stall),
-                ..site.limits
-            },
-            ..*site
-        };
-        let again = async {
-            let (_, stream) = connect::connect(to, site.limits.connect).await;
-            Some(download(&patient, stream?, to).await)
-        };
-        let (segments, again) = tokio::join!(over_http(site, to, &path, patience(seen, Flow::Http)), again);
-        seen.content.segments = segments;
-        if let Some(again) = again {
-            seen.content.segments.push(Segmented {
-                to,
-                path,
-                most: None,
-                bytes: 0,
-                complete: again.trouble.is_none(),
-            });
-            if again.trouble.is_none() {
-                seen.http = Some(again);
-            }
-        }
-    } else if let Some((to, path)) = stalled_over_ftp(seen) {
+    let http = seen.http.as_mut().map(|talk| std::mem::take(&mut talk.segments));
+    seen.content.segments = http.unwrap_or_default();
+    if seen.content.segments.is_empty()
+        && let Some((to, path)) = stalled_over_ftp(seen)
+    {
         let mut segments = Vec::new();
         // What went wrong is that a size is missing.
         let _ = over_ftp(site, to, &path, patience(seen, Flow::FtpControl), &mut segments).await;
         seen.content.segments = segments;
     }
-    site.segment = seen
-        .content
-        .segments
-        .iter()
-        .filter(|tried| tried.complete)
-        .filter_map(|tried| tried.most)
-        .max();
+    site.segment = largest(&seen.content.segments);
+}
+
+/// The largest size that gets through.
+fn largest(tried: &[Segmented]) -> Option<u16> {
+    tried.iter().filter(|one| one.complete).filter_map(|one| one.most).max()
+}
+
+/// The size to go on with, where waiting helps too.
+pub(in crate::probe) fn heals(tried: &[Segmented]) -> Option<u16> {
+    let patient = tried.iter().any(|one| one.most.is_none() && one.complete);
+    largest(tried).filter(|_| patient)
 }
 
 fn patience(seen: &Observations, flow: Flow) -> Duration {
@@ -86,16 +72,10 @@ fn patience(seen: &Observations, flow: Flow) -> Duration {
 }
 
 /// The path of the request that was going on.
-fn stalled(trouble: Option<&Trouble>) -> Option<String> {
+pub(in crate::probe) fn stalled(trouble: Option<&Trouble>) -> Option<String> {
     let trouble = trouble.filter(|trouble| trouble.outcome == Outcome::Silent)?;
     let path = trouble.during.split(' ').find(|word| word.starts_with('/'))?;
     Some(path.to_owned())
-}
-
-fn stalled_over_http(seen: &Observations) -> Option<(SocketAddr, String)> {
-    let path = stalled(seen.http.as_ref()?.trouble.as_ref())?;
-    let attempt = seen.attempts.get(&Flow::Http).filter(|attempt| attempt.stood())?;
-    Some((attempt.to, path))
 }
 
 fn stalled_over_ftp(seen: &Observations) -> Option<(SocketAddr, String)> {
@@ -108,32 +88,46 @@ fn stalled_over_ftp(seen: &Observations) -> Option<(SocketAddr, String)> {
     Some((attempt.to, path))
 }
 
-/// Size by size, until one does not get through.
-async fn over_http(site: &Site<'_>, to: SocketAddr, path: &str, limit: Duration) -> Vec<Segmented> {
-    let mut tried: Vec<Segmented> = Vec::new();
-    for size in SIZES {
-        let one = once_over_http(site, to, path, size, limit).await;
-        let complete = one.complete;
-        // A file that is smaller than the segment says nothing of larger ones.
-        let larger = complete && one.bytes < u64::from(size);
-        tried.push(one);
-        if !complete || larger {
-            break;
+/// The request size by size, until one does not get through; and beside that as before, waited for patiently.
+pub(in crate::probe) async fn over_http(site: &Site<'_>, to: SocketAddr, path: &str) -> Vec<Segmented> {
+    let sizes = async {
+        let mut tried: Vec<Segmented> = Vec::new();
+        for size in SIZES {
+            let one = once_over_http(site, to, path, Some(size)).await;
+            // An answer that is smaller than the segment says nothing of larger ones.
+            let last = !one.complete || one.bytes + SHORTEST_HEAD < u64::from(size);
+            tried.push(one);
+            if last {
+                break;
+            }
         }
-    }
+        tried
+    };
+    let (mut tried, patient) = tokio::join!(sizes, once_over_http(site, to, path, None));
+    tried.push(patient);
     tried
 }
 
-async fn once_over_http(site: &Site<'_>, to: SocketAddr, path: &str, size: u16, limit: Duration) -> Segmented {
+async fn once_over_http(site: &Site<'_>, to: SocketAddr, path: &str, most: Option<u16>) -> Segmented {
     let mut bytes = 0;
     let reach = Reach {
-        segment: Some(size),
+        segment: most,
         ..Reach::default()
     };
+    let begun = Instant::now();
+    let (_, stream) = connect_as_far_as(to, site.limits.connect, reach).await;
+    let limit = match most {
+        Some(_) => SHORT.max(begun.elapsed().mul_f64(ROUND_TRIPS)),
+        None => PATIENT,
+    };
+    let limits = Limits {
+        reply: limit,
+        stall: limit,
+        ..site.limits
+    };
     let received = timeout(limit, async {
-        let (_, stream) = connect_as_far_as(to, limit, reach).await;
         let Some(stream) = stream else { return Ok(false) };
-        let mut response = get_over(stream, to, &request(site, to, path), &site.limits).await?;
+        let mut response = get_over(stream, to, &request(site, to, path), &limits).await?;
         while let Some(chunk) = response.chunk().await? {
             bytes += chunk.len() as u64;
         }
@@ -143,7 +137,7 @@ async fn once_over_http(site: &Site<'_>, to: SocketAddr, path: &str, size: u16, 
     Segmented {
         to,
         path: path.to_owned(),
-        most: Some(size),
+        most,
         bytes,
         complete,
     }

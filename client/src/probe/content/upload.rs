@@ -4,21 +4,20 @@ use std::net::SocketAddr;
 
 use fwdrill_protocol::drill::DRILL_USER;
 use fwdrill_protocol::flow::Flow;
+use fwdrill_protocol::report::Outcome;
 
 use super::super::connect::connect_as_far_as;
 use super::super::socket::Reach;
 use super::super::{Site, ftp};
+use super::SMALL_SEGMENT;
 use super::again::mode;
 use crate::ftp::{Control, Data, FtpError, Passive};
-use crate::observation::Observations;
 use crate::observation::content::Upload;
+use crate::observation::{Observations, Trouble};
 
 /// Several full-size packets, and what a log is made of.
 const LINE: &str = "fwdrill probe: this line is here to be uploaded\n";
 const LINES: usize = 340;
-
-/// What gets through wherever anything does.
-const SMALL_SEGMENT: u16 = 536;
 
 /// Nobody's drop box but our own server's, or of who gave us a login there.
 pub(super) async fn explore(site: &Site<'_>, seen: &mut Observations) {
@@ -50,9 +49,20 @@ async fn attempt(site: &Site<'_>, to: SocketAddr, mode: Passive, most: Option<u1
         most,
         code: match &stored {
             Ok(code) => Some(*code),
-            Err(error) => error.reply().map(|reply| reply.code),
+            Err(FtpError::Unexpected { command, reply }) if command.starts_with("STOR ") => Some(reply.code),
+            Err(_) => None,
         },
-        trouble: stored.err().map(|error| ftp::trouble(&error)),
+        trouble: stored.err().map(|error| {
+            let trouble = ftp::trouble(&error);
+            match error {
+                // Nobody let us in, or there is no data connection: that is not about uploads.
+                FtpError::Unexpected { command, .. } if !command.starts_with("STOR ") => Trouble {
+                    outcome: Outcome::CheckFailed,
+                    ..trouble
+                },
+                _ => trouble,
+            }
+        }),
         path,
     }
 }
