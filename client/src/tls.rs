@@ -30,11 +30,15 @@ pub enum Trust {
 impl Trust {
     /// For downloads over HTTP in this estate; `None` where they are in clear.
     pub fn of_http(estate: &Estate) -> Option<Self> {
-        match (estate.http.tls, estate.tls.fingerprint) {
-            (HttpTls::Off, _) => None,
-            (HttpTls::Required, None) => Some(Trust::Any),
-            (HttpTls::Required, Some(only)) => Some(Trust::Only(only)),
+        match estate.http.tls {
+            HttpTls::Off => None,
+            HttpTls::Required => Some(Trust::of(estate)),
         }
+    }
+
+    /// Whatever is under TLS in this estate.
+    pub fn of(estate: &Estate) -> Self {
+        estate.tls.fingerprint.map_or(Trust::Any, Trust::Only)
     }
 }
 
@@ -60,32 +64,60 @@ pub enum TlsError {
     Name(String),
 }
 
-/// Shakes hands over a connection to `host` (a name or an address). Nothing is sent to who has the wrong certificate. The
-/// outer error is the connection's.
+/// Shakes hands for HTTPS over a connection to `host` (a name or an address). Nothing is sent to who has the wrong
+/// certificate. The outer error is the connection's.
 pub async fn secure(
     stream: TcpStream,
     host: &str,
     trust: Trust,
 ) -> io::Result<Result<(TlsStream<TcpStream>, Sha256), TlsError>> {
-    let Ok(name) = ServerName::try_from(host.to_owned()) else {
-        return Ok(Err(TlsError::Name(host.to_owned())));
-    };
-    let config = match config() {
-        Ok(config) => config,
-        Err(error) => return Ok(Err(TlsError::Handshake(error))),
-    };
-    let stream = match TlsConnector::from(Arc::new(config)).connect(name, stream).await {
-        Ok(stream) => stream,
-        Err(error) => return classify(error).map(Err),
-    };
-    let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
-    let Some(own) = certificates.first() else {
-        return Ok(Err(TlsError::Handshake(rustls::Error::NoCertificatesPresented)));
-    };
-    let found = Sha256::from_bytes(sha2::Sha256::digest(own).into());
-    match trust {
-        Trust::Only(trusted) if trusted != found => Ok(Err(TlsError::Certificate { found, trusted })),
-        _ => Ok(Ok((stream, found))),
+    match Security::new(host, trust, &[b"http/1.1"]) {
+        Ok(security) => security.shake(stream).await,
+        Err(error) => Ok(Err(error)),
+    }
+}
+
+/// What the connections of one session have in common: whom they trust, and the TLS session that a later one resumes (some
+/// FTP servers take no data connection that does not).
+#[derive(Debug, Clone)]
+pub(crate) struct Security {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    trust: Trust,
+}
+
+impl Security {
+    /// For connections to `host`, a name or an address, that may speak one of `protocols` (ALPN; none: it does not come up).
+    pub(crate) fn new(host: &str, trust: Trust, protocols: &[&[u8]]) -> Result<Self, TlsError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| TlsError::Name(host.to_owned()))?;
+        let mut config = config().map_err(TlsError::Handshake)?;
+        config.alpn_protocols = protocols.iter().map(|protocol| protocol.to_vec()).collect();
+        Ok(Security {
+            config: Arc::new(config),
+            name,
+            trust,
+        })
+    }
+
+    /// Shakes hands. Nothing is sent to who has the wrong certificate. The outer error is the connection's.
+    pub(crate) async fn shake(
+        &self,
+        stream: TcpStream,
+    ) -> io::Result<Result<(TlsStream<TcpStream>, Sha256), TlsError>> {
+        let connector = TlsConnector::from(self.config.clone());
+        let stream = match connector.connect(self.name.clone(), stream).await {
+            Ok(stream) => stream,
+            Err(error) => return classify(error).map(Err),
+        };
+        let certificates = stream.get_ref().1.peer_certificates().unwrap_or_default();
+        let Some(own) = certificates.first() else {
+            return Ok(Err(TlsError::Handshake(rustls::Error::NoCertificatesPresented)));
+        };
+        let found = Sha256::from_bytes(sha2::Sha256::digest(own).into());
+        match self.trust {
+            Trust::Only(trusted) if trusted != found => Ok(Err(TlsError::Certificate { found, trusted })),
+            _ => Ok(Ok((stream, found))),
+        }
     }
 }
 
@@ -100,13 +132,11 @@ fn classify(error: io::Error) -> io::Result<TlsError> {
 
 fn config() -> Result<ClientConfig, rustls::Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut config = ClientConfig::builder_with_provider(provider.clone())
+    Ok(ClientConfig::builder_with_provider(provider.clone())
         .with_protocol_versions(&[&TLS13, &TLS12])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(AnyCertificate(provider)))
-        .with_no_client_auth();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(config)
+        .with_no_client_auth())
 }
 
 /// Takes every certificate, but only from who has its key.

@@ -7,6 +7,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
+use super::privacy::{Privacy, Stream};
 use super::{Data, Exchange, FtpError};
 use crate::connection::{ConnectionError, connect, first_text};
 use crate::limits::Limits;
@@ -17,12 +18,13 @@ use crate::limits::Limits;
 /// After an error of the connection the session is of no further use; after [`FtpError::Unexpected`] it goes on.
 #[derive(Debug)]
 pub struct Control {
-    pub(super) stream: TcpStream,
+    pub(super) stream: Stream,
     pub(super) limits: Limits,
-    peer: SocketAddr,
-    local: SocketAddr,
-    received: BytesMut,
-    transcript: Vec<Exchange>,
+    pub(super) privacy: Privacy,
+    pub(super) peer: SocketAddr,
+    pub(super) local: SocketAddr,
+    pub(super) received: BytesMut,
+    pub(super) transcript: Vec<Exchange>,
 }
 
 impl Control {
@@ -48,8 +50,9 @@ impl Control {
         let local = stream.local_addr().map_err(unconnected)?;
         stream.set_nodelay(true).map_err(unconnected)?;
         let mut control = Control {
-            stream,
+            stream: Stream::Left(stream),
             limits: *limits,
+            privacy: Privacy::default(),
             peer,
             local,
             received: BytesMut::new(),
@@ -147,6 +150,11 @@ impl Control {
         }
     }
 
+    /// A reply that nobody asked for and that comes within `patience`, if there is one.
+    pub async fn unasked(&mut self, patience: Duration) -> Option<Reply> {
+        self.reply_within("", patience).await.ok()
+    }
+
     /// QUIT; the connection is closed whatever the answer.
     pub async fn quit(mut self) -> Result<Reply, FtpError> {
         self.command("QUIT").await
@@ -220,7 +228,7 @@ impl Control {
         }
     }
 
-    fn lost(&self, during: String, source: ConnectionError) -> FtpError {
+    pub(super) fn lost(&self, during: String, source: ConnectionError) -> FtpError {
         FtpError::Control {
             peer: self.peer,
             during,

@@ -7,6 +7,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::FtpError;
+use super::privacy::{Stream, socket};
 use crate::connection::{ConnectionError, connect};
 use crate::limits::Limits;
 
@@ -16,11 +17,11 @@ const CHUNK: usize = 256 * 1024;
 /// One data connection.
 #[derive(Debug)]
 pub struct Data {
-    stream: TcpStream,
-    peer: SocketAddr,
-    stall: Duration,
-    buffer: BytesMut,
-    moved: u64,
+    pub(super) stream: Stream,
+    pub(super) peer: SocketAddr,
+    pub(super) stall: Duration,
+    pub(super) buffer: BytesMut,
+    pub(super) moved: u64,
 }
 
 impl Data {
@@ -39,7 +40,7 @@ impl Data {
     /// A data connection that somebody else dialled.
     pub fn over(stream: TcpStream, peer: SocketAddr, limits: &Limits) -> Self {
         Data {
-            stream,
+            stream: Stream::Left(stream),
             peer,
             stall: limits.stall,
             buffer: BytesMut::new(),
@@ -66,6 +67,8 @@ impl Data {
                 self.moved += length as u64;
                 Ok(Some(self.buffer.split().freeze()))
             }
+            // Many FTP servers end TLS without saying so; the final reply tells whether that was all.
+            Ok(Err(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(None),
             Ok(Err(error)) => Err(self.lost("receiving", what, error.into())),
             Err(_) => Err(self.lost("receiving", what, self.no_progress())),
         }
@@ -108,7 +111,7 @@ impl Data {
     }
 
     fn linger(&self, time: Option<Duration>, what: &str) -> Result<(), FtpError> {
-        socket2::SockRef::from(&self.stream)
+        socket2::SockRef::from(socket(&self.stream))
             .set_linger(time)
             .map_err(|error| self.lost("sending", what, error.into()))
     }
@@ -121,7 +124,7 @@ impl Data {
         }
     }
 
-    fn lost(&self, verb: &str, what: &str, source: ConnectionError) -> FtpError {
+    pub(super) fn lost(&self, verb: &str, what: &str, source: ConnectionError) -> FtpError {
         FtpError::Data {
             peer: self.peer,
             during: format!("{verb} {what} after {} bytes", self.moved),

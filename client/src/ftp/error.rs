@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use fwdrill_protocol::ftp_reply::Reply;
 
 use crate::connection::ConnectionError;
+use crate::tls::TlsError;
 
 /// Why an FTP conversation did not go as it should.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,15 @@ pub enum FtpError {
         command: String,
         /// What came back.
         reply: Reply,
+    },
+    /// The connection stands, but there is no TLS on it.
+    #[error("no TLS with {peer}")]
+    Tls {
+        /// The server's end.
+        peer: SocketAddr,
+        /// Why.
+        #[source]
+        source: Box<TlsError>,
     },
     /// A command would not be one line.
     #[error("FTP command {0:?} has a line break or NUL in it")]

@@ -1,8 +1,8 @@
 //! A small, exact FTP client (RFC 959, 2428, 3659): what the probes and [`crate::sync`] speak.
 //!
 //! It hides nothing: what is dialled is what the server said, what came back is in the
-//! [transcript](Control::transcript), and what went wrong is told apart in [`FtpError`]. Passive mode only, because that
-//! is what passes firewalls.
+//! [transcript](Control::transcript), and what went wrong is told apart in [`FtpError`]. Passive mode, because that is what
+//! passes firewalls; active mode for a listing, because somebody has to find out whether it does.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), fwdrill_client::ftp::FtpError> {
@@ -21,16 +21,19 @@
 //! # }
 //! ```
 
+mod active;
 mod control;
 mod data;
 mod error;
 mod passive;
+mod privacy;
 #[cfg(test)]
 mod tests;
 mod transfer;
 
 use fwdrill_protocol::ftp_reply::Reply;
 
+pub use active::Arrival;
 pub use control::Control;
 pub use data::Data;
 pub use error::{Channel, FtpError};

@@ -21,20 +21,21 @@ impl Control {
     pub async fn retrieve(&mut self, path: &str, offset: u64, data: Data) -> Result<Retrieval<'_>, FtpError> {
         self.restart_at(offset).await?;
         self.begin(&format!("RETR {path}")).await?;
-        Ok(Retrieval {
-            control: self,
-            data,
-            path: path.to_owned(),
-        })
+        self.receiving(path, data).await
     }
 
     /// LIST over a data connection made before: the one transfer that every FTP server offers.
     pub async fn list(&mut self, data: Data) -> Result<Retrieval<'_>, FtpError> {
         self.begin("LIST").await?;
+        self.receiving("the listing", data).await
+    }
+
+    /// What was begun comes over `data`.
+    pub(super) async fn receiving(&mut self, path: &str, data: Data) -> Result<Retrieval<'_>, FtpError> {
         Ok(Retrieval {
+            data: self.protected(data).await?,
             control: self,
-            data,
-            path: "the listing".to_owned(),
+            path: path.to_owned(),
         })
     }
 
@@ -47,6 +48,7 @@ impl Control {
     ) -> Result<Reply, FtpError> {
         let command = format!("STOR {path}");
         self.begin(&command).await?;
+        let data = self.protected(data).await?;
         let sent = send_all(path, data, source).await;
         // A server that takes no more (disk full, quota) cuts the data connection; its reply says why.
         match (sent, self.reply("").await) {
