@@ -5,11 +5,16 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::estate::port_set::PortSet;
+
 /// What the server's host knew at one moment that concerns a drill.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostState {
     /// Listening sockets on the estate's ports, whichever program they belong to.
     pub listening: Vec<Listener>,
+    /// Ports of the passive range on which another program listens; absent where the system does not tell.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub taken: Option<PortSet>,
     /// Connections to the estate's ports in SYN_RECV whose other end has an address of the drill: the SYN arrived, the
     /// handshake was not completed.
     pub half_open: Vec<HalfOpen>,

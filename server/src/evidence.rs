@@ -26,7 +26,10 @@ impl EvidenceDesk {
     pub(crate) fn new(journal: Journal, state: ServerState, shelf: Shelf) -> Self {
         let ports = state.listening.values().map(|address| address.port());
         EvidenceDesk {
-            host: HostWatch::new(ports.chain(state.estate_ports.iter()).collect()),
+            host: HostWatch::new(
+                ports.chain(state.estate_ports.iter()).collect(),
+                state.passive_ports.clone(),
+            ),
             journal,
             state: Arc::new(state),
             shelf,

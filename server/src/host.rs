@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use fwdrill_protocol::estate::port_set::PortSet;
 use fwdrill_protocol::host::{Counters, HalfOpen, HostState, Listener};
 use procfs::net::{TcpNetEntry, TcpState};
+use procfs::process::FDTarget;
 use tracing::debug;
 
 use crate::connection::canonical;
@@ -19,14 +20,17 @@ const FRESH: Duration = Duration::from_millis(50);
 #[derive(Debug, Clone)]
 pub(crate) struct HostWatch {
     ports: PortSet,
+    /// The passive range, whose ports are this program's only while it lends or sweeps them.
+    passive: PortSet,
     last: Arc<Mutex<Option<(Instant, HostState)>>>,
 }
 
 impl HostWatch {
     /// Concerning these ports.
-    pub(crate) fn new(ports: PortSet) -> Self {
+    pub(crate) fn new(ports: PortSet, passive: PortSet) -> Self {
         HostWatch {
             ports,
+            passive,
             last: Arc::default(),
         }
     }
@@ -49,31 +53,65 @@ impl HostWatch {
         {
             return Some(state.clone());
         }
-        let state = read(&self.ports);
+        let state = self.read();
         *last = state.clone().map(|state| (Instant::now(), state));
         state
     }
+
+    fn read(&self) -> Option<HostState> {
+        let text = |name: &str| std::fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();
+        let mut state = HostState {
+            counters: Counters::parse(&text("snmp"), &text("netstat"), &text("snmp6"))?,
+            ..HostState::default()
+        };
+        let sockets = match tcp_sockets() {
+            Ok(sockets) => sockets,
+            Err(error) => {
+                debug!(%error, "cannot read the kernel's table of TCP sockets");
+                return None;
+            }
+        };
+        for socket in &sockets {
+            add(&mut state, &self.ports, socket);
+        }
+        state.taken = taken(&self.passive, &sockets);
+        Some(state)
+    }
 }
 
-fn read(ports: &PortSet) -> Option<HostState> {
-    let text = |name: &str| std::fs::read_to_string(format!("/proc/net/{name}")).unwrap_or_default();
-    let mut state = HostState {
-        counters: Counters::parse(&text("snmp"), &text("netstat"), &text("snmp6"))?,
-        ..HostState::default()
-    };
-    let sockets = match procfs::net::tcp() {
-        Ok(sockets) => sockets,
-        Err(error) => {
-            debug!(%error, "cannot read the kernel's table of TCP sockets");
-            return None;
-        }
-    };
-    // A host without IPv6 has no such table.
-    let sockets6 = procfs::net::tcp6().unwrap_or_default();
-    for socket in sockets.into_iter().chain(sockets6) {
-        add(&mut state, ports, &socket);
+/// Of these ports, those on which another program listens: its sockets are none of this one's files.
+fn taken(ports: &PortSet, sockets: &[TcpNetEntry]) -> Option<PortSet> {
+    let own: BTreeSet<u64> = procfs::process::Process::myself()
+        .and_then(|own| own.fd())
+        .ok()?
+        .filter_map(|file| match file.ok()?.target {
+            FDTarget::Socket(inode) => Some(inode),
+            _ => None,
+        })
+        .collect();
+    let first = foreign(ports, sockets, &own);
+    if first.is_empty() {
+        return Some(PortSet::default());
     }
-    Some(state)
+    // One that this program has closed meanwhile is not there any more.
+    let still = foreign(ports, &tcp_sockets().ok()?, &own);
+    Some(first.intersection(&still).map(|(_, port)| *port).collect())
+}
+
+/// Listeners on these ports that are none of `own`: inode and port.
+fn foreign(ports: &PortSet, sockets: &[TcpNetEntry], own: &BTreeSet<u64>) -> BTreeSet<(u64, u16)> {
+    let listens = |socket: &&TcpNetEntry| {
+        socket.state == TcpState::Listen && ports.contains(socket.local_address.port()) && !own.contains(&socket.inode)
+    };
+    let named = |socket: &TcpNetEntry| (socket.inode, socket.local_address.port());
+    sockets.iter().filter(listens).map(named).collect()
+}
+
+fn tcp_sockets() -> procfs::ProcResult<Vec<TcpNetEntry>> {
+    let mut sockets = procfs::net::tcp()?;
+    // A host without IPv6 has no such table.
+    sockets.extend(procfs::net::tcp6().unwrap_or_default());
+    Ok(sockets)
 }
 
 fn add(state: &mut HostState, ports: &PortSet, socket: &TcpNetEntry) {
@@ -105,10 +143,25 @@ mod tests {
         let other = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let _unaccepted = tokio::net::TcpStream::connect(address).await.unwrap();
-        let watch = HostWatch::new([address.port()].into_iter().collect());
+        let watch = HostWatch::new([address.port()].into_iter().collect(), PortSet::default());
         let state = watch.state(BTreeSet::new()).await.unwrap();
         assert_eq!(state.listening, [Listener { address, waiting: 1 }]);
         assert!(state.counters.in_receives > 0);
         drop(other);
+    }
+
+    #[tokio::test]
+    async fn only_another_programs_listener_takes_a_port_of_the_range() {
+        let own = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let free = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        let ports = [&own, &free].map(|listener| listener.local_addr().unwrap().port());
+        drop(free);
+        let watch = HostWatch::new(PortSet::default(), ports.into_iter().collect());
+        let state = watch.state(BTreeSet::new()).await.unwrap();
+        assert_eq!(state.taken, Some(PortSet::default()));
+        // The table is the same for every program; whose files the sockets are is not.
+        let of_nobody = foreign(&ports.into_iter().collect(), &tcp_sockets().unwrap(), &BTreeSet::new());
+        let found: Vec<u16> = of_nobody.into_iter().map(|(_, port)| port).collect();
+        assert_eq!(found, [ports[0]]);
     }
 }

@@ -76,9 +76,14 @@ impl Session {
 /// Connects from the address where the control connection arrived, which is the one that firewalls and NAT between expect.
 pub(super) async fn connect(to: SocketAddr, limit: Duration, witness: &Witness) -> Prepared {
     let from = witness.local().ip();
+    let mut note = Note {
+        witness,
+        to,
+        outcome: Outcome::Timeout,
+    };
     match in_time(limit, dial(from, to)).await {
         Ok(stream) => {
-            witness.active_connection(to, Outcome::Open);
+            note.outcome = Outcome::Open;
             let local = stream.local_addr().unwrap_or((from, 0).into());
             Prepared::Connected(Data {
                 stream,
@@ -88,9 +93,22 @@ pub(super) async fn connect(to: SocketAddr, limit: Duration, witness: &Witness) 
         }
         Err(error) => {
             debug!(%to, %error, "cannot connect to the client");
-            witness.active_connection(to, outcome_of(&error));
+            note.outcome = outcome_of(&error);
             Prepared::None
         }
+    }
+}
+
+/// Tells the journal what came of it, also where the client does not wait for that: nothing, until then.
+struct Note<'a> {
+    witness: &'a Witness,
+    to: SocketAddr,
+    outcome: Outcome,
+}
+
+impl Drop for Note<'_> {
+    fn drop(&mut self) {
+        self.witness.active_connection(self.to, self.outcome);
     }
 }
 
