@@ -2,8 +2,10 @@
 //!
 //! All of it serialises, so a client that cannot talk to the server can leave its half in a file.
 
+pub mod active;
 pub mod content;
 pub mod path;
+pub mod privacy;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -52,6 +54,9 @@ pub struct Observations {
     /// What was delivered, beyond the first transfers.
     #[serde(default)]
     pub content: content::ContentFacts,
+    /// What was asked of the FTP service besides.
+    #[serde(default)]
+    pub beside: privacy::Beside,
     /// The server's half.
     pub evidence: EvidenceFetch,
 }
@@ -142,11 +147,17 @@ pub struct FtpTalk {
     pub greeting: Option<Reply>,
     /// As whom the server let the client in.
     pub logged_in_as: Option<String>,
+    /// How it came under TLS; absent for a dialogue in clear.
+    #[serde(default)]
+    pub tls: Option<privacy::TlsTalk>,
     /// EPSV and PASV, each in the same session.
     pub passive: Vec<PassiveTalk>,
     /// The update set that it offers.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub set: Option<content::SetSeen>,
+    /// Active mode, after these.
+    #[serde(default)]
+    pub active: Option<active::ActiveTalk>,
     /// Why it ended early.
     pub trouble: Option<Trouble>,
     /// Every command and its reply; passwords replaced.
@@ -160,6 +171,9 @@ pub struct PassiveTalk {
     pub command: PassiveCommand,
     /// The reply as it arrived.
     pub reply: Option<Reply>,
+    /// A reply of another kind that came in front of it.
+    #[serde(default)]
+    pub in_front: Option<Reply>,
     /// The address the reply named (for EPSV: the control connection's, with the port named).
     pub told: Option<SocketAddr>,
     /// The connection to that address.

@@ -8,12 +8,15 @@ use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity}
 use fwdrill_protocol::flow::{Expected, Flow};
 use fwdrill_protocol::report::Outcome;
 
-use super::Diagnosis;
 use super::facts::{Facts, is_private};
+use super::{Diagnosis, alg, privacy};
 use crate::observation::{Attempt, PassiveCommand};
 
 pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
-    if facts.expected(Flow::FtpPassive) != Expected::Open || super::hairpin::of_the_reply(facts).is_some() {
+    let hairpin = super::hairpin::of_the_reply(facts).is_some();
+    // A helper that does its part for the one mode puts the right address into the reply to the other, or would have to.
+    let helper = alg::is_to_blame(facts) || privacy::is_to_blame(facts);
+    if facts.expected(Flow::FtpPassive) != Expected::Open || hairpin || helper {
         return Vec::new();
     }
     let Some(pasv) = facts.passive(PassiveCommand::Pasv) else {

@@ -112,3 +112,88 @@ pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
         explains: Vec::new(),
     }]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::*;
+    use super::*;
+    use crate::observation::path::OtherFamily;
+    use crate::observation::{EvidenceFetch, Observations};
+
+    const V6: &str = "2001:db8:20::10";
+
+    /// The other family's address, where all services end so but for these.
+    fn beside(address: &str, outcome: Outcome, but: &[(Flow, Outcome)]) -> Observations {
+        let mut seen = healthy();
+        let address: IpAddr = address.parse().unwrap();
+        let wanted = seen.attempts.iter().filter(|(_, attempt)| attempt.stood());
+        let attempts = wanted.map(|(flow, here)| {
+            let own = but.iter().find(|(other, _)| other == flow);
+            let outcome = own.map_or(outcome, |(_, outcome)| *outcome);
+            (*flow, attempt((address, here.to.port()).into(), outcome))
+        });
+        seen.path.other_family = Some(OtherFamily {
+            address,
+            attempts: attempts.collect(),
+        });
+        seen
+    }
+
+    fn found(seen: &Observations) -> Vec<(FindingId, Confidence)> {
+        let findings = report_of(seen).findings;
+        findings
+            .iter()
+            .map(|finding| (finding.id, finding.confidence))
+            .collect()
+    }
+
+    #[test]
+    fn a_family_on_which_nothing_answers_while_the_other_works_is_blocked() {
+        let seen = beside(V6, Outcome::Timeout, &[]);
+        assert_eq!(found(&seen), [(FindingId::Ipv6Blocked, Confidence::Likely)]);
+        let seen = beside("192.0.2.9", Outcome::Timeout, &[]);
+        assert_eq!(found(&seen), [(FindingId::Ipv4Blocked, Confidence::Likely)]);
+    }
+
+    #[test]
+    fn refusals_over_ipv6_are_a_listener_that_is_missing_and_the_servers_word_makes_it_certain() {
+        // The default estate's server says that it listens on 0.0.0.0.
+        let seen = beside(V6, Outcome::Refused, &[]);
+        assert_eq!(found(&seen), [(FindingId::Ipv6NotListening, Confidence::Certain)]);
+        let mut alone = seen.clone();
+        alone.evidence = EvidenceFetch::NotAsked;
+        let report = report_of(&alone);
+        assert_eq!(found(&alone), [(FindingId::Ipv6NotListening, Confidence::Likely)]);
+        assert_eq!(report.findings[0].alternatives, [FindingId::Ipv6Blocked]);
+    }
+
+    #[test]
+    fn one_service_that_is_blocked_is_named_and_the_others_are_not() {
+        let seen = beside(V6, Outcome::Open, &[(Flow::Events, Outcome::Timeout)]);
+        let report = report_of(&seen);
+        assert_eq!(found(&seen), [(FindingId::Ipv6Blocked, Confidence::Likely)]);
+        assert!(
+            report.findings[0].summary.contains("TCP 2225 of"),
+            "{}",
+            report.findings[0].summary
+        );
+    }
+
+    #[test]
+    fn families_that_both_work_or_both_fail_are_no_matter_of_the_family() {
+        assert_eq!(found(&beside(V6, Outcome::Open, &[])), []);
+        let mut both = beside(V6, Outcome::Timeout, &[]);
+        for attempt in both.attempts.values_mut() {
+            attempt.outcome = Outcome::Timeout;
+        }
+        assert!(found(&both).iter().all(|(id, _)| *id != FindingId::Ipv6Blocked));
+    }
+
+    #[test]
+    fn a_check_that_failed_or_was_not_made_says_nothing() {
+        assert_eq!(found(&beside(V6, Outcome::CheckFailed, &[])), []);
+        let mut seen = beside(V6, Outcome::Timeout, &[]);
+        seen.path.other_family.as_mut().unwrap().attempts.clear();
+        assert_eq!(found(&seen), []);
+    }
+}

@@ -3,6 +3,7 @@
 //! A rule reads facts and returns diagnoses; it never prints, sleeps, connects or looks at the
 //! clock. To add one: a file beside this one, and a line in `RULES`.
 
+mod active;
 mod advertised_address;
 mod alg;
 mod connection_rate;
@@ -17,6 +18,7 @@ mod hidden_clients;
 mod name;
 mod no_passive_port;
 mod passive_range;
+mod privacy;
 mod proxied;
 mod reach;
 mod wrong_service;
@@ -49,11 +51,13 @@ const RULES: &[Rule] = &[
     wrong_service::check,
     hairpin::check,
     alg::check,
+    privacy::check,
     advertised_address::check,
     passive_range::check,
     connection_rate::check,
     data_connection::check,
     no_passive_port::check,
+    active::check,
     hidden_clients::check,
     content::check,
     exposure::check,
@@ -141,6 +145,8 @@ fn list<T: ToString>(items: impl IntoIterator<Item = T>) -> String {
     }
 }
 
+#[cfg(test)]
+mod mutation_tests;
 #[cfg(test)]
 mod passive_tests;
 #[cfg(test)]

@@ -21,22 +21,11 @@ pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
         return Vec::new();
     };
     let planned = &facts.seen.passive.planned;
-    let held: Option<PortSet> = facts.seen.evidence.joined().and_then(|evidence| {
-        let host = evidence.host.as_ref()?;
-        let listening = host.listening.iter().map(|listener| listener.address.port());
-        // During a sweep the server itself listens on all that is free.
-        let swept = facts.seen.passive.swept;
-        Some(
-            listening
-                .filter(|port| {
-                    if swept {
-                        facts.seen.passive.busy.contains(*port)
-                    } else {
-                        planned.contains(*port)
-                    }
-                })
-                .collect(),
-        )
+    // During a sweep the server itself listens on all that is free, and a session may have its port yet: whose listener it
+    // is, only the server's host can say.
+    let held: Option<PortSet> = facts.host().and_then(|host| {
+        let taken = host.taken.as_ref()?;
+        Some(taken.iter().filter(|port| planned.contains(*port)).collect())
     });
     let exhausted = facts.seen.evidence.joined().is_some_and(|evidence| {
         evidence
@@ -53,21 +42,28 @@ pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
     if exhausted {
         evidence.push(format!("the server notes that no port of {planned} was free"));
     }
+    // A few ports that are others' are no reason why the rest is used up.
     let busy = held
         .as_ref()
-        .filter(|held| !facts.seen.passive.swept && !held.is_empty());
+        .filter(|held| !held.is_empty() && held.len() * 2 >= planned.len());
     let (id, confidence, place, summary, remedy, alternatives) = match (busy, held.is_some()) {
         (Some(held), _) => {
-            evidence.push(format!("on the server's host something listens on TCP {held}"));
+            evidence.push(format!("on the server's host another program listens on TCP {held}"));
+            // All of a range: then nobody else has used it up.
+            let all = held.len() == planned.len();
             (
                 FindingId::PassivePortBusy,
-                Confidence::Likely,
+                if all { Confidence::Certain } else { Confidence::Likely },
                 Place::ServerHost,
                 format!("another program on the server's host holds the passive port {held}"),
                 format!(
                     "take TCP {held} out of ftp.passive_ports (StartingPassivePort, NoofPassivePorts), or move the program that listens there (ss -ltnp)"
                 ),
-                vec![FindingId::PassiveRangeExhausted],
+                if all {
+                    vec![]
+                } else {
+                    vec![FindingId::PassiveRangeExhausted]
+                },
             )
         }
         (None, known) => (

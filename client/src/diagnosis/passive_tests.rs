@@ -6,12 +6,13 @@ use fwdrill_protocol::estate::port_set::PortSet;
 use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity};
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::ftp_reply::Reply;
-use fwdrill_protocol::host::{Counters, HostState, Listener};
+use fwdrill_protocol::host::{Counters, HostState};
 use fwdrill_protocol::report::{Outcome, Report, Verdict};
 use fwdrill_protocol::sighting::Event;
 
 use super::testing::*;
 use crate::observation::path::{AnswerTtl, Growth, Knock, Trace, TraceEnd};
+use crate::observation::privacy::HelperTest;
 use crate::observation::*;
 
 fn ids(report: &Report) -> Vec<FindingId> {
@@ -245,6 +246,73 @@ fn a_helper_that_opens_ports_for_one_mode_only_is_named() {
     assert_eq!(ids(&report_of(&seen)), [FindingId::PassiveRangePartial]);
 }
 
+#[test]
+fn a_reply_that_the_helper_would_take_with_another_address_is_one_finding_and_not_two() {
+    let mut seen = blocked_range();
+    let told = "10.20.0.10:3101".parse().unwrap();
+    let talks = &mut seen.ftp.as_mut().unwrap().passive;
+    talks[0] = passive(PassiveCommand::Epsv, at(3100));
+    talks[1] = passive(PassiveCommand::Pasv, told);
+    (talks[1].data, talks[1].transfer) = (Some(attempt(told, Outcome::Timeout)), None);
+    talks[1].at_control_address = Some(attempt(at(3101), Outcome::Timeout));
+    let finding = only(&seen);
+    assert_eq!(
+        (finding.id, finding.confidence, finding.alternatives),
+        (
+            FindingId::AlgIgnoresReply,
+            Confidence::Likely,
+            vec![FindingId::AdvertisedAddressPrivate]
+        )
+    );
+    assert!(finding.remedy.contains("advertise 203.0.113.2"), "{}", finding.remedy);
+    // The port is open at the address that was dialled: then it is the address alone.
+    seen.ftp.as_mut().unwrap().passive[1].at_control_address = Some(attempt(at(3101), Outcome::Open));
+    assert!(ids(&report_of(&seen)).contains(&FindingId::AdvertisedAddressPrivate));
+}
+
+/// Both replies come behind another one, and neither port lets anything through.
+fn coalesced() -> Observations {
+    let mut seen = blocked_range();
+    for talk in &mut seen.ftp.as_mut().unwrap().passive {
+        talk.in_front = Some(Reply::new(200, "One"));
+    }
+    seen
+}
+
+#[test]
+fn a_reply_behind_another_one_is_not_seen_by_a_helper_that_opens_ports_for_the_other_mode() {
+    let mut seen = coalesced();
+    seen.ftp.as_mut().unwrap().passive[0] = passive(PassiveCommand::Epsv, at(3100));
+    for seen in [seen.clone(), alone(seen.clone())] {
+        let finding = only(&seen);
+        assert_eq!(
+            (finding.id, &finding.alternatives[..]),
+            (FindingId::AlgDropsReply, &[FindingId::AlgIgnoresReply][..])
+        );
+        assert!(finding.evidence[0].contains("200 One"), "{finding:#?}");
+    }
+    // Alone in its segment: the helper sees it, and does nothing.
+    seen.ftp.as_mut().unwrap().passive[1].in_front = None;
+    assert_eq!(only(&seen).id, FindingId::AlgIgnoresReply);
+}
+
+#[test]
+fn replies_behind_others_are_a_helpers_matter_only_if_there_is_one() {
+    let mut seen = coalesced();
+    assert_eq!(only(&seen).id, FindingId::PassiveRangeBlocked);
+    let mut test = HelperTest {
+        ordinary: true,
+        watched: true,
+    };
+    seen.beside.helper = Some(test);
+    assert_eq!(only(&seen).id, FindingId::PassiveRangeBlocked);
+    test.watched = false;
+    seen.beside.helper = Some(test);
+    let finding = only(&seen);
+    assert_eq!(finding.id, FindingId::AlgDropsReply);
+    assert!(finding.alternatives.contains(&FindingId::PassiveRangeBlocked));
+}
+
 fn sent(seen: &mut Observations, reply: &Reply) {
     let EvidenceFetch::Joined(evidence) = &mut seen.evidence else {
         return;
@@ -365,8 +433,21 @@ fn a_server_without_a_free_port_is_exhausted_unless_somebody_else_holds_it() {
     let EvidenceFetch::Joined(evidence) = &mut seen.evidence else {
         panic!("healthy paths have evidence");
     };
-    let address = "0.0.0.0:3500".parse().unwrap();
-    evidence.host.as_mut().unwrap().listening = vec![Listener { address, waiting: 0 }];
+    let host = evidence.host.as_mut().unwrap();
+    host.taken = Some("3500".parse().unwrap());
+    assert_eq!(
+        only(&seen).id,
+        FindingId::PassiveRangeExhausted,
+        "one of a thousand is not the reason"
+    );
+    seen.passive.planned = "3500".parse().unwrap();
+    let finding = only(&seen);
+    assert_eq!(
+        (finding.id, finding.confidence),
+        (FindingId::PassivePortBusy, Confidence::Certain)
+    );
+    // The server may sweep or not: what is its own is not taken.
+    seen.passive.swept = true;
     assert_eq!(only(&seen).id, FindingId::PassivePortBusy);
 }
 

@@ -129,3 +129,103 @@ impl Syns {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use fwdrill_protocol::report::Outcome;
+    use fwdrill_protocol::sighting::Syn;
+
+    use super::super::testing::*;
+    use super::*;
+    use crate::observation::path::{Trace, TraceEnd};
+    use crate::observation::{EvidenceFetch, Observations};
+
+    const ROUTERS: [[u8; 4]; 3] = [[192, 168, 50, 1], [198, 51, 100, 1], SERVER];
+
+    /// The services answer this far away.
+    fn answering(hops: &[(u16, u8)]) -> Observations {
+        let mut seen = healthy();
+        seen.path.traces = hops
+            .iter()
+            .map(|(port, hop)| Trace {
+                to: at(*port),
+                hops: ROUTERS[..usize::from(hop - 1)]
+                    .iter()
+                    .map(|router| Some((*router).into()))
+                    .collect(),
+                end: TraceEnd::Answered {
+                    hop: *hop,
+                    outcome: Outcome::Open,
+                },
+            })
+            .collect();
+        seen.path.reference = hops.iter().max_by_key(|(_, hop)| *hop).map(|(port, _)| at(*port));
+        seen
+    }
+
+    /// The SYN of a flow arrived at the server with this TTL from this address.
+    fn arrived(seen: &mut Observations, flow: Flow, ttl: u8, peer: &str) {
+        let EvidenceFetch::Joined(evidence) = &mut seen.evidence else {
+            panic!("healthy paths have evidence");
+        };
+        for sighting in evidence.sightings.iter_mut().filter(|sighting| sighting.flow == flow) {
+            sighting.syn = Some(Syn { ttl, mss: Some(1460) });
+            sighting.peer = peer.parse().unwrap();
+        }
+    }
+
+    fn found(seen: &Observations) -> Option<(FindingId, Flow, Confidence, bool)> {
+        let finding = report_of(seen).findings.pop()?;
+        Some((
+            finding.id,
+            finding.flow,
+            finding.confidence,
+            finding.alternatives.is_empty(),
+        ))
+    }
+
+    const CLIENT: &str = "198.51.100.10:40000";
+    const PROXY: &str = "10.20.0.1:40000";
+
+    #[test]
+    fn a_service_that_answers_nearer_and_whose_syn_comes_from_nearer_goes_through_a_proxy() {
+        let mut seen = answering(&[(2021, 3), (2221, 4)]);
+        arrived(&mut seen, Flow::Http, 61, CLIENT);
+        arrived(&mut seen, Flow::FtpControl, 63, PROXY);
+        let sure = (FindingId::TransparentProxy, Flow::FtpControl, Confidence::Certain, true);
+        assert_eq!(found(&seen), Some(sure));
+        // Traces may be missing; then the other address has to speak for it.
+        seen.path.traces.clear();
+        assert_eq!(found(&seen), None, "nothing to compare with");
+        seen.path.traces = answering(&[(2221, 4)]).path.traces;
+        assert_eq!(found(&seen), Some(sure));
+    }
+
+    #[test]
+    fn the_client_alone_sees_a_nearer_answer_and_cannot_exclude_another_host() {
+        let mut seen = answering(&[(2021, 3), (2221, 4)]);
+        seen.evidence = EvidenceFetch::NotAsked;
+        let likely = (FindingId::TransparentProxy, Flow::FtpControl, Confidence::Likely, false);
+        assert_eq!(found(&seen), Some(likely));
+    }
+
+    #[test]
+    fn services_at_one_distance_have_no_proxy() {
+        let mut seen = answering(&[(2021, 4), (2221, 4)]);
+        assert_eq!(found(&seen), None);
+        arrived(&mut seen, Flow::Http, 61, CLIENT);
+        arrived(&mut seen, Flow::FtpControl, 61, CLIENT);
+        assert_eq!(found(&seen), None);
+        // Another TTL from the same address: another way, and nobody who makes connections of his own.
+        arrived(&mut seen, Flow::FtpControl, 62, CLIENT);
+        assert_eq!(found(&seen), None);
+    }
+
+    #[test]
+    fn two_hosts_at_different_distances_are_no_proxy_if_the_server_sees_both_come_alike() {
+        let mut seen = answering(&[(2021, 3), (2221, 4)]);
+        arrived(&mut seen, Flow::Http, 61, CLIENT);
+        arrived(&mut seen, Flow::FtpControl, 61, CLIENT);
+        assert_eq!(found(&seen), None);
+    }
+}

@@ -75,8 +75,6 @@ pub(crate) fn healthy() -> Observations {
                 passive(PassiveCommand::Epsv, at(3100)),
                 passive(PassiveCommand::Pasv, at(3101)),
             ],
-            trouble: None,
-            transcript: Vec::new(),
             ..Default::default()
         }),
         version: Some(HttpTalk {
@@ -107,6 +105,7 @@ pub(crate) fn healthy() -> Observations {
         },
         path: Default::default(),
         content: Default::default(),
+        beside: Default::default(),
         evidence: EvidenceFetch::Joined(Evidence {
             schema: Evidence::SCHEMA.to_owned(),
             server: ServerState {
@@ -125,6 +124,15 @@ pub(crate) fn healthy() -> Observations {
             forgotten: 0,
             sightings: estate.flows().filter(|flow| !closed(*flow)).map(sighting).collect(),
         }),
+    }
+}
+
+/// One more thing that the server saw, at the addresses of the others.
+pub(crate) fn sighted(seen: &mut Observations, flow: Flow, event: Event) {
+    if let EvidenceFetch::Joined(evidence) = &mut seen.evidence {
+        let mut sighting = evidence.sightings[0].clone();
+        (sighting.flow, sighting.event) = (flow, event);
+        evidence.sightings.push(sighting);
     }
 }
 
@@ -157,6 +165,7 @@ pub(crate) fn passive(command: PassiveCommand, told: SocketAddr) -> PassiveTalk 
             (PassiveCommand::Pasv, SocketAddr::V4(told)) => Reply::passive(told),
             _ => Reply::extended_passive(told.port()),
         }),
+        in_front: None,
         told: Some(told),
         data: Some(attempt(told, Outcome::Open)),
         at_control_address: None,

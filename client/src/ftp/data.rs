@@ -98,7 +98,7 @@ impl Data {
     /// Gives up: the other end learns of it by a reset, even if it is in the middle of a file that does not get through.
     pub(super) fn reset(self) {
         // If that fails, it is closed in order.
-        let _ = socket2::SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        let _ = socket2::SockRef::from(socket(&self.stream)).set_linger(Some(Duration::ZERO));
     }
 
     /// Says that no more is to come.

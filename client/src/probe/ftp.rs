@@ -1,25 +1,47 @@
-//! The FTP dialogue: greeting, login, then EPSV and PASV in one session, each completed by a real transfer.
+//! The FTP dialogue: greeting, login, then EPSV and PASV in one session, each completed by a real transfer; active mode
+//! last. All of it under TLS where that is asked for.
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use fwdrill_protocol::drill::DRILL_USER;
+use fwdrill_protocol::ftp_reply::Reply;
 use fwdrill_protocol::report::Outcome;
 use fwdrill_protocol::update_set::{MANIFEST_FILE, Manifest};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 
-use super::Site;
 use super::connect::{connect, connect_as_far_as};
 use super::content::{Content, SMALL_SEGMENT, file_to_try};
 use super::socket::Reach;
+use super::{Site, active};
 use crate::connection::ConnectionError;
 use crate::ftp::{Control, Data, FtpError, Passive, Retrieval};
 use crate::observation::content::SetSeen;
+use crate::observation::privacy::TlsTalk;
 use crate::observation::{ExpectedContent, FtpTalk, PassiveCommand, PassiveTalk, Transfer, Trouble};
+use crate::tls::Trust;
+
+/// A reply that shares its segment with another one is there at once.
+const BEHIND: Duration = Duration::from_millis(200);
+
+/// Whether the dialogue is under TLS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Privacy {
+    Clear,
+    Tls,
+}
+
+/// What a dialogue is to go through.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) privacy: Privacy,
+    pub(super) modes: &'a [PassiveCommand],
+    pub(super) active: bool,
+}
 
 /// Has the whole dialogue over a control connection that stands.
-pub(super) async fn talk(site: &Site<'_>, stream: TcpStream) -> FtpTalk {
+pub(super) async fn talk(site: &Site<'_>, stream: TcpStream, wanted: Wanted<'_>) -> FtpTalk {
     let mut talk = FtpTalk::default();
     let mut control = match Control::over(stream, &site.limits).await {
         Ok(control) => control,
@@ -31,11 +53,23 @@ pub(super) async fn talk(site: &Site<'_>, stream: TcpStream) -> FtpTalk {
         }
     };
     talk.greeting = control.transcript().first().map(|exchange| exchange.reply.clone());
-    match converse(site, &mut control, &mut talk).await {
+    if wanted.privacy == Privacy::Tls {
+        control = match secured(site, control, &mut talk).await {
+            Ok(control) => control,
+            Err(error) => {
+                talk.trouble = Some(trouble(&error));
+                return talk;
+            }
+        };
+    }
+    match converse(site, &mut control, &mut talk, wanted).await {
         Ok(()) => {
             talk.transcript = transcript(&control);
-            // How a server takes leave decides nothing.
-            let _ = control.quit().await;
+            // A server that still tries to connect in active mode hears nothing else.
+            if talk.active.as_ref().is_none_or(|active| active.trouble.is_none()) {
+                // How a server takes leave decides nothing.
+                let _ = control.quit().await;
+            }
         }
         Err(error) => {
             talk.trouble = Some(trouble(&error));
@@ -45,11 +79,34 @@ pub(super) async fn talk(site: &Site<'_>, stream: TcpStream) -> FtpTalk {
     talk
 }
 
-async fn converse(site: &Site<'_>, control: &mut Control, talk: &mut FtpTalk) -> Result<(), FtpError> {
+/// Puts the control connection under TLS.
+async fn secured(site: &Site<'_>, mut control: Control, talk: &mut FtpTalk) -> Result<Control, FtpError> {
+    let tls = talk.tls.insert(TlsTalk::default());
+    let auth = control.auth_tls().await;
+    talk.transcript = transcript(&control);
+    tls.auth = match &auth {
+        Ok(reply) => Some(reply.clone()),
+        Err(error) => error.reply().cloned(),
+    };
+    auth?;
+    let (control, certificate) = control.secured(&site.plan.target, Trust::of(&site.plan.estate)).await?;
+    tls.certificate = Some(certificate);
+    Ok(control)
+}
+
+async fn converse(
+    site: &Site<'_>,
+    control: &mut Control,
+    talk: &mut FtpTalk,
+    wanted: Wanted<'_>,
+) -> Result<(), FtpError> {
     talk.logged_in_as = Some(login(site, control).await?);
     control.binary().await?;
+    if talk.tls.is_some() {
+        control.protect_data().await?;
+    }
     let mut manifest = None;
-    for command in [PassiveCommand::Epsv, PassiveCommand::Pasv] {
+    for command in wanted.modes.iter().copied() {
         // A 227 has no room for an IPv6 address (RFC 2428 section 1).
         if command == PassiveCommand::Pasv && control.peer().is_ipv6() {
             continue;
@@ -57,6 +114,7 @@ async fn converse(site: &Site<'_>, control: &mut Control, talk: &mut FtpTalk) ->
         let mut passive = PassiveTalk {
             command,
             reply: None,
+            in_front: None,
             told: None,
             data: None,
             at_control_address: None,
@@ -78,6 +136,10 @@ async fn converse(site: &Site<'_>, control: &mut Control, talk: &mut FtpTalk) ->
         if lost {
             return result;
         }
+    }
+    if wanted.active {
+        // Last, since the server may take its time over it.
+        talk.active = active::attempt(control).await;
     }
     Ok(())
 }
@@ -114,6 +176,12 @@ async fn attempt(
             .await
             .map(|(reply, address)| (reply, SocketAddr::V4(address))),
     };
+    let asked = match asked {
+        Err(FtpError::Unexpected { reply, command }) if reply.is_positive() => {
+            behind(control, passive, reply, command).await
+        }
+        asked => asked,
+    };
     let told = match asked {
         Ok((reply, told)) => {
             passive.reply = Some(reply);
@@ -145,6 +213,27 @@ async fn attempt(
     let (transfer, stopped) = transfer(site, control, mode, stream, told, manifest).await;
     passive.transfer = transfer;
     stopped
+}
+
+/// The passive reply that came behind another one, which is no answer to the command.
+async fn behind(
+    control: &mut Control,
+    passive: &mut PassiveTalk,
+    first: Reply,
+    command: String,
+) -> Result<(Reply, SocketAddr), FtpError> {
+    let second = control.unasked(BEHIND).await;
+    let told = second.as_ref().and_then(|reply| match passive.command {
+        PassiveCommand::Epsv => Some(SocketAddr::new(control.peer().ip(), reply.extended_passive_port()?)),
+        PassiveCommand::Pasv => reply.passive_address().map(SocketAddr::V4),
+    });
+    match (second, told) {
+        (Some(second), Some(told)) => {
+            passive.in_front = Some(first);
+            Ok((second, told))
+        }
+        _ => Err(FtpError::Unexpected { command, reply: first }),
+    }
 }
 
 /// The manifest first, then one of the files it names; from a server that is not ours, a listing.
@@ -270,7 +359,7 @@ fn segment_after(before: Option<&PassiveTalk>) -> Option<u16> {
     paused.then_some(SMALL_SEGMENT)
 }
 
-fn transcript(control: &Control) -> Vec<(String, fwdrill_protocol::ftp_reply::Reply)> {
+fn transcript(control: &Control) -> Vec<(String, Reply)> {
     control
         .transcript()
         .iter()
@@ -284,12 +373,14 @@ pub(super) fn trouble(error: &FtpError) -> Trouble {
             (during.clone(), source.outcome())
         }
         FtpError::NotFtp { .. } => ("waiting for an FTP reply".to_owned(), Outcome::Open),
+        FtpError::Tls { .. } => ("shaking hands for TLS".to_owned(), Outcome::Open),
         FtpError::Unexpected { command, .. } => (command.clone(), Outcome::Open),
         FtpError::NotALine(command) => (command.clone(), Outcome::CheckFailed),
         FtpError::Source { path, .. } => (path.clone(), Outcome::CheckFailed),
     };
     let text = match error {
         FtpError::Control { source, .. } | FtpError::Data { source, .. } => source.to_string(),
+        FtpError::Tls { source, .. } => source.to_string(),
         FtpError::NotFtp { first, .. } => format!("it does not speak FTP, it says {first:?}"),
         FtpError::Unexpected { reply, .. } => format!("the server replies {} {}", reply.code, reply.text()),
         other => other.to_string(),

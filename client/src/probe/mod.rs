@@ -2,13 +2,16 @@
 //!
 //! Probing never fails. A refused port is an observation; a probe that could not run is `check-failed`.
 
+mod active;
 mod answer_ttl;
+mod beside;
 mod connect;
 mod content;
 mod evidence;
 mod family;
 mod ftp;
 mod greeting;
+mod helper;
 mod http;
 mod knock;
 mod passive;
@@ -21,6 +24,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use futures_util::future::join_all;
+use fwdrill_protocol::estate::Tls;
 use fwdrill_protocol::flow::{Expected, Flow};
 use jiff::Timestamp;
 
@@ -28,9 +32,10 @@ use tokio::net::TcpStream;
 
 use crate::limits::Limits;
 use crate::observation::{
-    Attempt, EvidenceFetch, FtpTalk, Greeting, HttpTalk, Observations, PassiveObservation, Resolution,
+    Attempt, EvidenceFetch, FtpTalk, Greeting, HttpTalk, Observations, PassiveCommand, PassiveObservation, Resolution,
 };
-use crate::plan::Plan;
+use crate::plan::{Depth, Plan};
+use ftp::{Privacy, Wanted};
 use socket::Reach;
 
 /// Runs every probe of `plan`: all flows at once, then the passive range, then the server's evidence.
@@ -54,6 +59,7 @@ pub async fn run(plan: &Plan) -> Observations {
         },
         path: Default::default(),
         content: Default::default(),
+        beside: Default::default(),
         evidence: EvidenceFetch::NotAsked,
     };
     seen.content.have = plan.have;
@@ -83,6 +89,7 @@ pub async fn run(plan: &Plan) -> Observations {
         content::explore(&mut site, &mut seen).await;
         seen.passive = passive::observe(&site, &seen).await;
         content::explore_thoroughly(&site, &mut seen).await;
+        seen.beside = beside::ask(&site, &seen).await;
         if plan.evidence {
             seen.evidence = evidence::fetch(&site, &seen).await;
         }
@@ -128,6 +135,18 @@ impl Site<'_> {
         connect::connect_as_far_as(to, self.limits.connect, reach).await
     }
 
+    /// The dialogue of this estate's clients: in clear, unless that is forbidden.
+    fn dialogue(&self) -> Wanted<'static> {
+        Wanted {
+            privacy: match self.plan.estate.ftp.tls {
+                Tls::Off | Tls::Optional => Privacy::Clear,
+                Tls::Required => Privacy::Tls,
+            },
+            modes: &[PassiveCommand::Epsv, PassiveCommand::Pasv],
+            active: self.plan.depth >= Depth::Usual,
+        }
+    }
+
     /// The probe of a flow with a port of its own.
     fn flow(&self, flow: Flow) -> Option<impl Future<Output = (Flow, Attempt, Talk)> + '_> {
         let to = self.at(self.plan.estate.port(flow)?);
@@ -141,7 +160,7 @@ impl Site<'_> {
                 return (flow, attempt, Talk::None);
             };
             let talk = match flow {
-                Flow::FtpControl => Talk::Ftp(Box::new(ftp::talk(self, stream).await)),
+                Flow::FtpControl => Talk::Ftp(Box::new(ftp::talk(self, stream, self.dialogue()).await)),
                 Flow::Version => Talk::Version(http::version(self, stream, to).await),
                 Flow::Http => Talk::Http(http::download(self, stream, to).await),
                 _ => Talk::Greeting(greeting::exchange(self, flow, stream).await),

@@ -14,7 +14,7 @@ use super::knock::Knocks;
 use super::trace::{Care, trace};
 use super::{Site, services_that_answered};
 use crate::observation::path::{PathFacts, Trace};
-use crate::observation::{Attempt, Observations};
+use crate::observation::{Attempt, Observations, PassiveTalk};
 use crate::plan::Range;
 
 /// How many ports of one kind are looked at. Routers answer about six times in a row, and one of these is the reference.
@@ -35,7 +35,8 @@ pub(super) async fn explore(site: &Site<'_>, seen: &Observations) -> PathFacts {
     };
     let suspects = suspects(site, seen);
     let patience = patience(seen);
-    if suspects.is_empty() {
+    let elsewhere = elsewhere(site, seen);
+    if suspects.is_empty() && elsewhere.is_none() {
         // A proxy does not show in anything else.
         if site.plan.range != Range::None {
             let services = services_that_answered(seen).into_iter().take(FEW);
@@ -56,10 +57,13 @@ pub(super) async fn explore(site: &Site<'_>, seen: &Observations) -> PathFacts {
     let traced: Vec<SocketAddr> = suspects
         .iter()
         .map(|suspect| suspect.to)
+        .chain(elsewhere)
         .chain(facts.reference)
         .collect();
     // First, and alone: the answers that the other probes leave unheard would be counted too.
-    facts.knocks = Knocks::new(site, seen, patience).at_all(&suspects).await;
+    if !suspects.is_empty() {
+        facts.knocks = Knocks::new(site, seen, patience).at_all(&suspects).await;
+    }
     let silent = suspects.iter().filter(|suspect| suspect.outcome == Outcome::Timeout);
     let (traces, patient) = tokio::join!(
         join_all(traced.iter().map(|to| trace(*to, patience, Care::Full))),
@@ -125,6 +129,15 @@ fn suspects(site: &Site<'_>, seen: &Observations) -> Vec<Suspect> {
         })
     }));
     suspects
+}
+
+/// Another address than the dialled one, to which the reply to PASV sends clients in vain: where does the way to it lead?
+fn elsewhere(site: &Site<'_>, seen: &Observations) -> Option<SocketAddr> {
+    let told = |talk: &PassiveTalk| talk.told.filter(|told| told.ip() != site.address);
+    let lost = |talk: &&PassiveTalk| talk.data.as_ref().is_some_and(|data| !data.stood());
+    let mut talks = seen.ftp.iter().flat_map(|talk| &talk.passive);
+    let talk = talks.find(|talk| lost(talk) && told(talk).is_some())?;
+    told(talk)
 }
 
 fn suspect(flow: Flow, attempt: &Attempt, seen: &Observations) -> Option<Suspect> {

@@ -4,8 +4,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use nix::libc;
-use nix::sys::socket::{setsockopt, sockopt};
-use nix::{setsockopt_impl, sockopt_impl};
+use nix::sys::socket::{getsockopt, setsockopt, sockopt};
+use nix::{getsockopt_impl, setsockopt_impl, sockopt_impl};
 use socket2::{Domain, Protocol, Socket, Type};
 
 sockopt_impl!(
@@ -24,6 +24,24 @@ sockopt_impl!(
     libc::IPV6_MINHOPCOUNT,
     i32
 );
+
+sockopt_impl!(
+    /// tcp(7): the first 28 bytes of what the kernel knows of a connection.
+    TcpInfo,
+    GetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_INFO,
+    [u32; 7]
+);
+
+/// Where in these there is the number of segments sent and not acknowledged (struct tcp_info: eight single bytes, then the
+/// retransmission time, that of acknowledgements and both segment sizes stand before it).
+const UNACKNOWLEDGED: usize = 6;
+
+/// How many segments of a connection the other end has not acknowledged yet; `None` where the system does not tell.
+pub(super) fn unacknowledged(stream: &tokio::net::TcpStream) -> Option<u32> {
+    Some(getsockopt(stream, TcpInfo).ok()?[UNACKNOWLEDGED])
+}
 
 /// What a connection attempt sets before its SYN leaves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]

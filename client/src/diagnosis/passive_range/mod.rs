@@ -9,18 +9,19 @@ mod proofs;
 use std::net::SocketAddr;
 
 use fwdrill_protocol::estate::port_set::PortSet;
-use fwdrill_protocol::finding::{Finding, FindingId, Place, Severity};
+use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity};
 use fwdrill_protocol::flow::{Expected, Flow};
 use fwdrill_protocol::report::{Outcome, PassiveRange};
 
 use super::facts::Facts;
-use super::{Diagnosis, alg};
+use super::{Diagnosis, alg, privacy};
 pub(super) use cause::Cause;
 pub(super) use ports::{blocked, holes_are_untrue, open_in_sweep, opened_for_sessions, tried_count};
 use ports::{in_sessions, open, tried};
 
 pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
-    if facts.expected(Flow::FtpPassive) != Expected::Open || alg::is_to_blame(facts) {
+    let helped = alg::is_to_blame(facts) || privacy::is_to_blame(facts);
+    if facts.expected(Flow::FtpPassive) != Expected::Open || helped {
         return Vec::new();
     }
     let (blocked, open) = (blocked(facts), open(facts));
@@ -67,16 +68,13 @@ pub(super) fn cause(facts: &Facts, blocked: &PortSet) -> Cause {
     let lost = |outcome: Outcome| matches!(outcome, Outcome::Timeout | Outcome::Unreachable | Outcome::Refused);
     let of_sweep = facts.seen.passive.ports.iter().map(|tried| &tried.attempt);
     let of_sessions = ports::data_connections(facts).filter_map(|talk| talk.data.as_ref());
-    let attempts: Vec<_> = of_sweep
+    let path = &facts.seen.path;
+    let port = of_sweep
         .chain(of_sessions)
         .filter(|attempt| lost(attempt.outcome) && blocked.contains(attempt.to.port()))
-        .collect();
-    let traced = attempts
-        .iter()
-        .find(|attempt| facts.seen.path.trace(attempt.to).is_some());
-    let port = traced
-        .or(attempts.first())
-        .map_or(SocketAddr::from(([0; 4], 0)), |attempt| attempt.to);
+        .map(|attempt| attempt.to)
+        .min_by_key(|to| (path.trace(*to).is_none(), path.knock(*to).is_none(), *to))
+        .unwrap_or(SocketAddr::from(([0; 4], 0)));
     cause::of(facts, port, how(facts, blocked))
 }
 
@@ -98,7 +96,11 @@ fn how(facts: &Facts, blocked: &PortSet) -> Outcome {
 fn whole(facts: &Facts, blocked: &PortSet) -> Finding {
     let planned = &facts.seen.passive.planned;
     let range = if planned.is_empty() { blocked } else { planned };
-    let cause = cause(facts, blocked);
+    let mut cause = cause(facts, blocked);
+    if cause.confidence != Confidence::Certain && privacy::may_be_blind(facts) {
+        // Not every helper shows itself, and under TLS each of them is blind.
+        cause.alternatives.push(FindingId::AlgBlindToTls);
+    }
     let how = match cause.id {
         FindingId::PassiveRangeRejected => "rejected",
         FindingId::PassiveRangeNotForwarded => "not forwarded to the server",

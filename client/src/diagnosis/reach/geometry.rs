@@ -47,6 +47,11 @@ impl<'a> Road<'a> {
         self.reference?.answered()
     }
 
+    /// Whether no router stands between: the server is on the same link, or this host itself.
+    pub(super) fn is_direct(&self) -> bool {
+        self.length() == Some(1) || self.is_here(self.target)
+    }
+
     pub(super) fn edge(&self) -> Edge {
         let (Some(trace), Some(reference)) = (self.trace, self.reference) else {
             return Edge::Unknown;

@@ -35,9 +35,9 @@ pub(super) fn judge(facts: &Facts, flow: Flow, attempt: &Attempt) -> Option<Caus
         return None;
     }
     let road = Road::to(facts, attempt.to);
-    let cause = by_the_server(facts, flow, attempt)
+    let cause = by_the_server(facts, flow, attempt, &road)
         .or_else(|| by_distance(&road))
-        .unwrap_or_else(|| by_how_it_ended(facts, flow, attempt));
+        .unwrap_or_else(|| by_how_it_ended(facts, flow, attempt, &road));
     let ended = match (attempt.outcome, facts.trouble(flow)) {
         (Outcome::Reset, _) => "reset at once".to_owned(),
         (_, Some(trouble)) => trouble.text.clone(),
@@ -67,21 +67,23 @@ fn turned_away(facts: &Facts, flow: Flow) -> Option<Cause> {
     )
 }
 
-fn by_the_server(facts: &Facts, flow: Flow, attempt: &Attempt) -> Option<Cause> {
+fn by_the_server(facts: &Facts, flow: Flow, attempt: &Attempt, road: &Road) -> Option<Cause> {
     let knock = facts.seen.path.knock(attempt.to);
     match facts.server_listens(flow)? {
         Listening::No | Listening::LoopbackOnly => {
-            return Some(
-                Cause::certain(ProxyBackendDown, Place::Path)
-                    .because("nothing listens there on the server's host: somebody on the way accepts the connection"),
-            );
+            let cause = Cause::certain(ProxyBackendDown, between(road));
+            return Some(cause.because(if road.is_direct() {
+                "nothing listens there where clients could reach it, and no router stands between: something on the server's own host accepts the connection for it"
+            } else {
+                "nothing listens there on the server's host: somebody on the way accepts the connection"
+            }));
         }
         Listening::Yes => {}
     }
     let knock = knock?;
     if flow == Flow::FtpControl && knock.accepted.is_some_and(|accepted| accepted > 0) {
         return Some(
-            Cause::certain(InspectionBlocksFtp, Place::Path)
+            Cause::certain(InspectionBlocksFtp, between(road))
                 .because("the server accepted the connection, and greets at once: its greeting does not arrive"),
         );
     }
@@ -92,9 +94,18 @@ fn by_the_server(facts: &Facts, flow: Flow, attempt: &Attempt) -> Option<Cause> 
         )));
     }
     (flow == Flow::FtpControl && knock.accepted == Some(0)).then(|| {
-        Cause::likely(ProxyBackendDown, Place::Path, &[ForwardWrongHost, ServerHung])
+        Cause::likely(ProxyBackendDown, between(road), &[ForwardWrongHost, ServerHung])
             .because("the server accepted no such connection, and none waits for it")
     })
+}
+
+/// Where whoever has the connection in the server's place stands.
+fn between(road: &Road) -> Place {
+    if road.is_direct() {
+        Place::ServerHost
+    } else {
+        Place::Path
+    }
 }
 
 /// Whoever answers nearer than the server is not the server.
@@ -109,16 +120,21 @@ fn by_distance(road: &Road) -> Option<Cause> {
     })
 }
 
-fn by_how_it_ended(facts: &Facts, flow: Flow, attempt: &Attempt) -> Cause {
+fn by_how_it_ended(facts: &Facts, flow: Flow, attempt: &Attempt, road: &Road) -> Cause {
     let cut = attempt.outcome == Outcome::Reset
         || facts
             .trouble(flow)
             .is_some_and(|trouble| trouble.outcome == Outcome::Reset);
     let ftp = flow == Flow::FtpControl;
     let (id, place, mut others) = if cut {
+        let place = if road.is_direct() {
+            Place::ServerHost
+        } else {
+            Place::Unknown
+        };
         (
             ProxyBackendDown,
-            Place::Unknown,
+            place,
             vec![ServerHung, ForwardWrongHost, TransparentProxy],
         )
     } else {
@@ -126,6 +142,10 @@ fn by_how_it_ended(facts: &Facts, flow: Flow, attempt: &Attempt) -> Cause {
     };
     if ftp {
         others.insert(0, InspectionBlocksFtp);
+    }
+    if road.is_direct() {
+        // Who would forward it, or stand between?
+        others.retain(|other| !matches!(other, ForwardWrongHost | TransparentProxy));
     }
     Cause::possible(id, place, &others)
 }

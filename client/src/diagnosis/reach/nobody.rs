@@ -9,7 +9,7 @@ use super::super::list;
 use super::cause::Cause;
 use super::{silent, unreachable};
 use crate::observation::Attempt;
-use crate::observation::path::Trace;
+use crate::observation::path::{Knock, Trace};
 use FindingId::{
     AsymmetricRoute, ClientEgressBlocked, ClientHostBlocked, ForwardMissing, HairpinMissing, LatencyAboveTimeout,
     NoRoute, PortDropped, ProxyBackendDown, ReturnPathBroken, ServerHostBlocked, ServerHung, SourceBlocked,
@@ -88,9 +88,12 @@ fn silence(facts: &Facts, attempts: &[&Attempt]) -> Cause {
     if let Some(cause) = attempts.iter().find_map(|attempt| silent::sometimes(facts, attempt)) {
         return cause;
     }
+    // What is counted at a port that nobody planned is another matter.
+    let theirs = |knock: &&Knock| attempts.iter().any(|attempt| attempt.to == knock.to);
     let counted = path
         .knocks
         .iter()
+        .filter(theirs)
         .find_map(|knock| silent::counted(knock, knock.to.port()));
     let farthest = path.traces.iter().max_by_key(|trace| trace.last_hop());
     let ports = list(attempts.iter().map(|attempt| attempt.to.port()));
@@ -103,7 +106,53 @@ fn silence(facts: &Facts, attempts: &[&Attempt]) -> Cause {
 }
 
 fn by_trace(facts: &Facts, farthest: Option<&Trace>) -> Cause {
-    let all = [
+    let Some(trace) = farthest else {
+        return Cause::possible(SourceBlocked, Place::Unknown, &possible(facts, None, SourceBlocked));
+    };
+    let last = trace.last_hop();
+    let who = trace.hop(last);
+    // The very address that was dialled says that it would have passed the packet on: to the server, since nobody else is
+    // behind it. So the packets come as far as the firewall, and are forwarded; what drops them all drops them there or behind.
+    if let Some(owner) = trace.position(trace.to.ip()) {
+        let others = possible(facts, Some(trace), SourceBlocked);
+        return Cause::likely(SourceBlocked, Place::ServerFirewall, &others)
+            .at(Some(format!("{} (hop {owner})", trace.to.ip())))
+            .because(format!(
+                "hop {owner} has the very address that was dialled and passes the packets on to the server: the way there is open and every port is forwarded, but not one is answered"
+            ));
+    }
+    let (id, place) = match last {
+        _ if is_inside(facts) => (HairpinMissing, Place::ServerFirewall),
+        0 => (ClientHostBlocked, Place::ClientHost),
+        // A private router before a public address is the client's.
+        _ if who.is_some_and(is_private) && !is_private(trace.to.ip()) => (ClientEgressBlocked, Place::ClientFirewall),
+        _ => (SourceBlocked, Place::Unknown),
+    };
+    let cause = Cause::possible(id, place, &possible(facts, Some(trace), id));
+    match who {
+        Some(who) if last > 0 => cause.at(Some(format!("{who} (hop {last})"))),
+        _ => cause,
+    }
+}
+
+/// What nobody can exclude besides `id`: each of these less what the facts speak against.
+fn possible(facts: &Facts, trace: Option<&Trace>, id: FindingId) -> Vec<FindingId> {
+    let path = &facts.seen.path;
+    let owner_passes_on = trace.is_some_and(|trace| trace.position(trace.to.ip()).is_some());
+    let leaves = trace.is_some_and(|trace| trace.last_hop() > 0);
+    let waited = !path.patient.is_empty() && path.patient.iter().all(|patient| patient.outcome == Outcome::Timeout);
+    let answers_counted = path.knocks.iter().any(|knock| knock.client.is_some());
+    let inside = is_inside(facts) || path.local.is_none_or(is_private);
+    let excluded = |other: FindingId| match other {
+        ForwardMissing | NoRoute | ClientEgressBlocked => owner_passes_on,
+        // What leaves it and does not come back undelivered is not dropped by this host.
+        ClientHostBlocked => leaves && answers_counted,
+        LatencyAboveTimeout => waited,
+        HairpinMissing => owner_passes_on || !inside,
+        _ => false,
+    };
+    [
+        SourceBlocked,
         PortDropped,
         ForwardMissing,
         NoRoute,
@@ -113,33 +162,10 @@ fn by_trace(facts: &Facts, farthest: Option<&Trace>) -> Cause {
         ClientEgressBlocked,
         ClientHostBlocked,
         LatencyAboveTimeout,
-    ];
-    let inside = is_inside(facts);
-    let Some(trace) = farthest else {
-        return Cause::possible(SourceBlocked, Place::Unknown, &all);
-    };
-    let last = trace.last_hop();
-    let who = trace.hop(last);
-    let others = |id: FindingId| -> Vec<FindingId> {
-        [SourceBlocked]
-            .iter()
-            .chain(&all)
-            .copied()
-            .filter(|other| *other != id)
-            .collect()
-    };
-    let (id, place) = match last {
-        _ if inside => (HairpinMissing, Place::ServerFirewall),
-        0 => (ClientHostBlocked, Place::ClientHost),
-        // A private router before a public address is the client's.
-        _ if who.is_some_and(is_private) && !is_private(trace.to.ip()) => (ClientEgressBlocked, Place::ClientFirewall),
-        _ => (SourceBlocked, Place::Unknown),
-    };
-    let cause = Cause::possible(id, place, &others(id));
-    match who {
-        Some(who) if last > 0 => cause.at(Some(format!("{who} (hop {last})"))),
-        _ => cause,
-    }
+    ]
+    .into_iter()
+    .filter(|other| *other != id && !excluded(*other))
+    .collect()
 }
 
 /// Whether this client is on one of the networks for which the server advertises an address of its own: inside.

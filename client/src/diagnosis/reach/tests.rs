@@ -379,15 +379,91 @@ fn when_nothing_answers_the_source_is_suspected_and_everything_else_possible() {
         FindingId::PortDropped,
         FindingId::ReturnPathBroken,
         FindingId::NoRoute,
+        FindingId::LatencyAboveTimeout,
         FindingId::HairpinMissing,
     ] {
         assert!(blocked.alternatives.contains(&id), "{id}");
     }
+    // A client with a public address is not inside.
+    let mut outside = nothing_answers();
+    outside.path.local = Some([198, 51, 100, 10].into());
+    let blocked = is(&outside, FindingId::SourceBlocked, Possible);
+    assert!(!blocked.alternatives.contains(&FindingId::HairpinMissing));
     let mut inside = nothing_answers();
     inside.path.traces[0].hops = hops(&[Some([192, 168, 50, 1])]);
     assert_eq!(finding(&inside).id, FindingId::ClientEgressBlocked);
     inside.path.traces[0].hops.clear();
     assert_eq!(finding(&inside).id, FindingId::ClientHostBlocked);
+}
+
+#[test]
+fn packets_that_the_dialled_address_itself_passes_on_are_dropped_there_or_behind() {
+    let mut seen = nothing_answers();
+    seen.path.traces[0].hops = hops(&[Some(ISP), Some(SERVER)]);
+    let blocked = is(&seen, FindingId::SourceBlocked, Likely);
+    assert_eq!(blocked.place, Place::ServerFirewall);
+    for id in [
+        FindingId::PortDropped,
+        FindingId::ReturnPathBroken,
+        FindingId::ServerHostBlocked,
+    ] {
+        assert!(blocked.alternatives.contains(&id), "{id}");
+    }
+    for id in [
+        FindingId::ForwardMissing,
+        FindingId::NoRoute,
+        FindingId::ClientEgressBlocked,
+    ] {
+        assert!(!blocked.alternatives.contains(&id), "{id}");
+    }
+    // Waited for long enough, and this host's own counters were read.
+    assert!(blocked.alternatives.contains(&FindingId::LatencyAboveTimeout));
+    assert!(blocked.alternatives.contains(&FindingId::ClientHostBlocked));
+    seen.path.patient = vec![attempt(control(), Outcome::Timeout)];
+    knocking(&mut seen, |_| {}).server = None;
+    let blocked = is(&seen, FindingId::SourceBlocked, Likely);
+    assert!(!blocked.alternatives.contains(&FindingId::LatencyAboveTimeout));
+    assert!(!blocked.alternatives.contains(&FindingId::ClientHostBlocked));
+}
+
+#[test]
+fn without_a_router_on_the_way_no_device_on_it_is_blamed() {
+    let silent_at = |hop| {
+        let mut seen = ending(Outcome::Open, Some((hops(&[]), answered(hop, Outcome::Open))));
+        let silent = Trouble {
+            during: "waiting for the greeting".to_owned(),
+            outcome: Outcome::Silent,
+            text: "nothing came".to_owned(),
+            wrong_protocol: false,
+        };
+        seen.ftp = Some(FtpTalk {
+            trouble: Some(silent),
+            ..FtpTalk::default()
+        });
+        seen.path.traces[0].end = answered(hop, Outcome::Open);
+        seen.path.traces[0].hops.truncate(usize::from(hop - 1));
+        seen
+    };
+    let hung = is(&alone(silent_at(1)), FindingId::ServerHung, Possible);
+    assert!(!hung.alternatives.contains(&FindingId::ForwardWrongHost));
+    let hung = is(&alone(silent_at(3)), FindingId::ServerHung, Possible);
+    assert!(hung.alternatives.contains(&FindingId::ForwardWrongHost));
+    // Accepted, and nothing listens.
+    let nobody = |hop| {
+        let mut seen = silent_at(hop);
+        let EvidenceFetch::Joined(evidence) = &mut seen.evidence else {
+            panic!("healthy paths have evidence");
+        };
+        evidence.server.listening.remove(&Flow::FtpControl);
+        is(&seen, FindingId::ProxyBackendDown, Certain)
+    };
+    let (here, there) = (nobody(1), nobody(3));
+    assert_eq!((here.place, there.place), (Place::ServerHost, Place::Path));
+    assert!(
+        !here.summary.contains("on the way") && !here.remedy.contains("on the way"),
+        "{here:#?}"
+    );
+    assert!(there.summary.contains("a device on the way"), "{there:#?}");
 }
 
 #[test]

@@ -103,9 +103,15 @@ impl Words {
             HairpinMissing => {
                 format!("no port of {target} answers from the inside: the firewall does not send it back in")
             }
-            InspectionBlocksFtp => format!("TCP {named}: a device on the way keeps back what an FTP server says first"),
+            InspectionBlocksFtp => format!(
+                "TCP {named}: {} keeps back what an FTP server says first",
+                between(cause)
+            ),
             ProxyBackendDown => {
-                format!("TCP {named} {are} accepted by a device on the way{at}, with no server behind it")
+                format!(
+                    "TCP {named} {are} accepted by {}{at}, with no server behind it",
+                    between(cause)
+                )
             }
             ServerConnectionLimit => "the FTP server takes no more sessions from here".to_owned(),
             PacketLoss => format!("TCP {named} {are} reached now and then: packets are lost on the way"),
@@ -166,12 +172,22 @@ impl Words {
                 _ => format!("on this host, add a route to {target}"),
             },
             HairpinMissing => format!("on the firewall, forward {target} from the inside as well (dnat in prerouting, masquerade in postrouting), or let clients inside dial {server}"),
+            InspectionBlocksFtp if cause.place == Place::ServerHost => format!("switch off FTP inspection for tcp dport {{ {ports} }} on the server {server} itself (its firewall, a scanner), or on a switch that filters before it"),
             InspectionBlocksFtp => format!("switch off FTP inspection (application control, DPI) for tcp dport {{ {ports} }} on the way to {server}"),
+            ProxyBackendDown if cause.place == Place::ServerHost => format!("on {server}, look what accepts TCP {listed} (a redirect rule, a container's proxy, socket activation) and start the service behind it"),
             ProxyBackendDown => format!("{}, look where the proxy or load balancer for TCP {listed} sends connections: nothing answers there; and start the service on {server}", on("on the way to the server")),
             ServerConnectionLimit => "end sessions that are left over, or raise ftp.limits.sessions_per_address (and ftp.limits.sessions) of the server".to_owned(),
             PacketLoss => format!("look for a line that loses packets on the way to {target}, or for a limit on new connections to tcp dport {{ {ports} }}"),
             LatencyAboveTimeout => "let clients wait longer for a connection, or find what delays packets on the way".to_owned(),
             _ => format!("look at TCP {listed} on the way to {target}"),
         }
+    }
+}
+
+/// Who acts in the server's place. Without a router on the way it is the server's own host, or a switch that filters.
+fn between(cause: &Cause) -> &'static str {
+    match cause.place {
+        Place::ServerHost => "something on the server's own host",
+        _ => "a device on the way",
     }
 }

@@ -4,24 +4,26 @@
 //! Told apart by the reply as it was sent and as it came, and by the two passive modes in one session: a helper opens a port
 //! for the one reply that it understands and not for the other.
 
-use std::net::SocketAddrV4;
+mod lost_reply;
 
+use std::net::{IpAddr, SocketAddrV4};
+
+use fwdrill_protocol::estate::port_set::PortSet;
 use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity};
 use fwdrill_protocol::flow::{Expected, Flow};
 use fwdrill_protocol::ftp_reply::Reply;
 use fwdrill_protocol::report::Outcome;
 use fwdrill_protocol::sighting::Event;
 
-use super::Diagnosis;
-use super::facts::Facts;
-use super::passive_range;
+use super::facts::{Facts, is_private};
+use super::{Diagnosis, passive_range};
 use crate::observation::{Attempt, PassiveCommand, PassiveTalk};
 
 pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
     if facts.expected(Flow::FtpPassive) != Expected::Open {
         return Vec::new();
     }
-    let dropped = dropped(facts).map(|finding| (finding, vec![Flow::FtpPassive, Flow::FtpControl]));
+    let dropped = lost_reply::finding(facts).map(|finding| (finding, vec![Flow::FtpPassive, Flow::FtpControl]));
     let finding = dropped.or_else(|| {
         let finding = related_missing(facts)
             .or_else(|| ignored(facts))
@@ -36,7 +38,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
 
 /// Whether what data connections suffer from is the helper's doing.
 pub(super) fn is_to_blame(facts: &Facts) -> bool {
-    dropped(facts).is_some() || related_missing(facts).is_some() || ignored(facts).is_some()
+    lost_reply::finding(facts).is_some() || related_missing(facts).is_some() || ignored(facts).is_some()
 }
 
 /// The reply to PASV as the server sent it and as it came, where they differ.
@@ -151,59 +153,93 @@ fn lost(attempt: &Attempt) -> bool {
     )
 }
 
+/// Two modes of which a helper opens ports for one only, in a range that is closed by itself.
+struct OneMode<'a> {
+    working: &'a PassiveTalk,
+    failing: &'a PassiveTalk,
+    /// The connection to the port of the failing one.
+    data: &'a Attempt,
+    /// Other ports of the range, none of which lets a connection through.
+    blocked: PortSet,
+}
+
+impl<'a> OneMode<'a> {
+    fn of(facts: &Facts<'a>) -> Option<Self> {
+        let (pasv, epsv) = (
+            facts.passive(PassiveCommand::Pasv)?,
+            facts.passive(PassiveCommand::Epsv)?,
+        );
+        let (failing, working) = match (pasv.worked(), epsv.worked()) {
+            (false, true) => (pasv, epsv),
+            (true, false) => (epsv, pasv),
+            _ => return None,
+        };
+        let data = failing.data.as_ref().filter(|data| lost(data))?;
+        if failing.at_control_address.as_ref().is_some_and(|there| !lost(there)) {
+            return None;
+        }
+        Some(OneMode {
+            working,
+            failing,
+            data,
+            blocked: closed_by_itself(facts)?,
+        })
+    }
+
+    fn evidence(&self) -> Vec<String> {
+        vec![
+            format!(
+                "{} works on port {}, {} in the same session does not: dialling {}: {}",
+                self.working.command.name(),
+                port(self.working),
+                self.failing.command.name(),
+                self.data.to,
+                self.data.outcome.name()
+            ),
+            format!(
+                "none of {} other ports of the range lets a connection through: {}",
+                self.blocked.len(),
+                self.blocked
+            ),
+        ]
+    }
+}
+
+/// The ports tried beside the sessions, if not one of them lets a connection through. A second port with the same fate: that
+/// one is no chance.
+fn closed_by_itself(facts: &Facts) -> Option<PortSet> {
+    let passive = &facts.seen.passive;
+    let mut others = passive.ports.iter().map(|tried| &tried.attempt);
+    let closed = !passive.ports.is_empty()
+        && others.all(|attempt| lost(attempt) && (passive.swept || attempt.outcome != Outcome::Refused));
+    closed.then(|| passive.ports.iter().map(|tried| tried.port).collect())
+}
+
 /// One mode gets its port opened, the other one does not, and no port is open by itself.
 fn ignored(facts: &Facts) -> Option<Finding> {
-    let (pasv, epsv) = (
-        facts.passive(PassiveCommand::Pasv)?,
-        facts.passive(PassiveCommand::Epsv)?,
-    );
-    let (failing, working) = match (pasv.worked(), epsv.worked()) {
-        (false, true) => (pasv, epsv),
-        (true, false) => (epsv, pasv),
-        _ => return None,
-    };
-    let data = failing.data.as_ref().filter(|data| lost(data))?;
-    if failing.at_control_address.as_ref().is_some_and(|there| !lost(there)) {
-        return None;
-    }
-    let passive = &facts.seen.passive;
-    // A second port with the same fate: that one is no chance.
-    let others: Vec<&Attempt> = passive.ports.iter().map(|tried| &tried.attempt).collect();
-    let closed = !others.is_empty()
-        && others.iter().all(|attempt| lost(attempt))
-        && (passive.swept || others.iter().all(|attempt| attempt.outcome != Outcome::Refused));
-    if !closed {
-        return None;
-    }
-    let blocked = others.iter().map(|attempt| attempt.to.port()).collect();
-    let cause = passive_range::cause(facts, &blocked);
+    let modes = OneMode::of(facts)?;
+    let swept = facts.seen.passive.swept;
+    let cause = passive_range::cause(facts, &modes.blocked);
     let at_the_client = cause.id == FindingId::ClientEgressDataBlocked;
-    let reply = failing
-        .reply
-        .as_ref()
-        .map(|reply| format!("{} {}", reply.code, reply.text()));
-    let mut evidence = vec![
-        format!(
-            "{} works on port {}, {} in the same session does not: dialling {}: {}",
-            working.command.name(),
-            port(working),
-            failing.command.name(),
-            data.to,
-            data.outcome.name()
-        ),
-        format!(
-            "none of {} other ports of the range lets a connection through: {blocked}",
-            others.len()
-        ),
-    ];
-    if let Some(reply) = reply {
-        evidence.push(format!("the helper opens nothing for \"{reply}\""));
+    let mut evidence = modes.evidence();
+    if let Some(reply) = &modes.failing.reply {
+        evidence.push(format!(
+            "the helper opens nothing for \"{} {}\"",
+            reply.code,
+            reply.text()
+        ));
     }
     evidence.extend(cause.evidence);
+    let told = modes.failing.told.map(|told| told.ip());
+    let other_address = told.filter(|told| Some(*told) != facts.address());
+    let mut alternatives: Vec<FindingId> = other_address.into_iter().map(address_to_blame).collect();
+    if !swept {
+        alternatives.push(FindingId::PassiveRangePartial);
+    }
     Some(Finding {
         id: FindingId::AlgIgnoresReply,
         severity: Severity::Error,
-        confidence: if passive.swept {
+        confidence: if alternatives.is_empty() {
             Confidence::Certain
         } else {
             Confidence::Likely
@@ -211,7 +247,7 @@ fn ignored(facts: &Facts) -> Option<Finding> {
         flow: Flow::FtpPassive,
         summary: format!(
             "an FTP helper on the way opens ports for {} only; the passive range itself is closed",
-            working.command.name()
+            modes.working.command.name()
         ),
         place: if at_the_client {
             Place::ClientFirewall
@@ -219,77 +255,43 @@ fn ignored(facts: &Facts) -> Option<Finding> {
             Place::ServerFirewall
         },
         evidence,
-        remedy: format!(
-            "accept new connections to tcp dport {{ {} }} at {} in the forward chain and do without the FTP helper",
-            passive.planned,
-            if at_the_client {
-                facts.seen.target.clone()
-            } else {
-                passive_range::inside_address(facts)
-            },
-        ),
-        alternatives: if passive.swept {
-            vec![]
-        } else {
-            vec![FindingId::PassiveRangePartial]
-        },
+        remedy: remedy(facts, at_the_client, other_address),
+        alternatives,
     })
+}
+
+/// An address that is not the one dialled: put right, some helpers would do their part.
+fn address_to_blame(told: IpAddr) -> FindingId {
+    if is_private(told) {
+        FindingId::AdvertisedAddressPrivate
+    } else {
+        FindingId::AdvertisedAddressWrong
+    }
+}
+
+fn remedy(facts: &Facts, at_the_client: bool, other_address: Option<IpAddr>) -> String {
+    let range = &facts.seen.passive.planned;
+    let to = if at_the_client {
+        facts.seen.target.clone()
+    } else {
+        passive_range::inside_address(facts)
+    };
+    let open = format!(
+        "accept new connections to tcp dport {{ {range} }} at {to} in the forward chain and do without the FTP helper"
+    );
+    match (other_address, facts.address()) {
+        (Some(told), Some(dialled)) => format!(
+            "{open}, and advertise {dialled} instead of {told} (Ser_Pasv_IPAddr in eserv.ini, ftp.advertised_address){}",
+            if at_the_client {
+                "; that address alone would be enough for this helper"
+            } else {
+                ""
+            }
+        ),
+        _ => open,
+    }
 }
 
 fn port(talk: &PassiveTalk) -> u16 {
     talk.told.map_or(0, |told| told.port())
-}
-
-/// A passive reply does not arrive, on a connection that worked until then.
-fn dropped(facts: &Facts) -> Option<Finding> {
-    let talk = facts.seen.ftp.as_ref().filter(|talk| talk.logged_in_as.is_some())?;
-    let without_reply = talk.passive.iter().find(|talk| {
-        let trouble = talk.trouble.as_ref();
-        talk.reply.is_none()
-            && trouble.is_some_and(|trouble| trouble.outcome == Outcome::Silent && trouble.during.contains("reply to"))
-    })?;
-    let command = without_reply.command;
-    let code = if command == PassiveCommand::Pasv { "227" } else { "229" };
-    let sent = replies_sent(facts).into_iter().rfind(|reply| reply.starts_with(code));
-    let answered = talk.transcript.len();
-    let mut evidence = vec![format!(
-        "{answered} commands were answered on this control connection, {} was not",
-        command.name()
-    )];
-    if let Some(sent) = &sent {
-        evidence.push(format!("the server sent \"{}\"", sent.trim_end()));
-    }
-    Some(Finding {
-        id: FindingId::AlgDropsReply,
-        severity: Severity::Error,
-        confidence: if sent.is_some() {
-            Confidence::Certain
-        } else {
-            Confidence::Likely
-        },
-        flow: Flow::FtpPassive,
-        summary: format!(
-            "the reply to {} gets lost on the way: an FTP helper drops it",
-            command.name()
-        ),
-        place: if sent.is_some() {
-            Place::ServerFirewall
-        } else {
-            Place::Unknown
-        },
-        evidence,
-        remedy: format!(
-            "take the FTP helper off TCP {} on the firewalls between (or have the server write its replies in one segment), and accept tcp dport {{ {} }}",
-            facts.estate.ftp.port, facts.seen.passive.planned
-        ),
-        alternatives: if sent.is_some() {
-            vec![]
-        } else {
-            vec![
-                FindingId::ServerHung,
-                FindingId::InspectionBlocksFtp,
-                FindingId::PacketLoss,
-            ]
-        },
-    })
 }
