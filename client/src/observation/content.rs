@@ -214,6 +214,13 @@ pub struct Difference {
     pub http: u8,
 }
 
+impl Upload {
+    /// Whether the server said no, for a reason of its own. 425, 426 and 451 say that something went wrong.
+    pub fn is_refused(&self) -> bool {
+        self.code.is_some_and(|code| code / 100 == 5 || code == 452)
+    }
+}
+
 /// One file sent into the drop box.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Upload {

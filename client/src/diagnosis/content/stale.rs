@@ -4,6 +4,7 @@
 //! word, the server that an update agent belongs to, the client. Who holds the older one back shows when it is asked past
 //! caches, and in whether the server knows of the request.
 
+use fwdrill_protocol::drill::DRILL_USER;
 use fwdrill_protocol::evidence::ServerRole;
 use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity};
 use fwdrill_protocol::flow::Flow;
@@ -99,13 +100,22 @@ struct Newest {
     who: String,
 }
 
+impl Newest {
+    fn in_words(&self) -> String {
+        format!(
+            "there is serial {}, published {}, according to {}",
+            self.serial, self.published, self.who
+        )
+    }
+}
+
 /// The server's own word, else the highest serial that came over any road.
 fn newest(facts: &Facts, offers: &[Offer]) -> Option<Newest> {
     if let Some(set) = facts.seen.evidence.joined().and_then(|evidence| evidence.set.as_ref()) {
         return Some(Newest {
             serial: set.serial,
             published: set.published,
-            who: "the server, by its own word,".to_owned(),
+            who: "the server itself".to_owned(),
         });
     }
     let best = offers.iter().max_by_key(|offer| offer.serial);
@@ -118,7 +128,7 @@ fn newest(facts: &Facts, offers: &[Offer]) -> Option<Newest> {
         (Some((serial, published)), _) => Some(Newest {
             serial,
             published,
-            who: "the server, asked past caches,".to_owned(),
+            who: "the server, asked past caches".to_owned(),
         }),
         (None, Some(best)) => {
             let have_it = offers.iter().filter(|offer| offer.serial == best.serial);
@@ -166,16 +176,27 @@ fn announced(facts: &Facts, downloads: &[&Offer], newest: &Newest) -> Option<Dia
         .filter_map(|offer| Some((severity(facts, offer.flow)?, offer.flow)))
         .min_by_key(|(severity, _)| *severity);
     let (severity, flow) = worst?;
+    // Whoever announces it has seen nothing of the downloads.
+    let elsewhere = downloads
+        .iter()
+        .all(|offer| answered_by_the_server(facts, offer.flow) == Some(false));
+    let (id, place) = if elsewhere {
+        (ForwardWrongHost, Place::ServerFirewall)
+    } else {
+        (VersionStale, Place::Server)
+    };
     let finding = Finding {
-        id: VersionStale,
+        id,
         severity,
         confidence: Confidence::Likely,
         flow,
         summary: format!(
-            "serial {} is announced, but serial {} is all that can be downloaded",
-            newest.serial, downloads[0].serial
+            "serial {} is announced, but serial {} is all that can be downloaded{}",
+            newest.serial,
+            downloads[0].serial,
+            if elsewhere { ", from another server" } else { "" }
         ),
-        place: Place::Server,
+        place,
         evidence: downloads
             .iter()
             .map(|offer| {
@@ -184,10 +205,7 @@ fn announced(facts: &Facts, downloads: &[&Offer], newest: &Newest) -> Option<Dia
                     offer.who, offer.serial, offer.published
                 )
             })
-            .chain([format!(
-                "{} has serial {}, published {}",
-                newest.who, newest.serial, newest.published
-            )])
+            .chain([newest.in_words()])
             .collect(),
         remedy: format!(
             "bring serial {} to the download services of {}, and look that TCP {} and {} lead to the same server as TCP {}",
@@ -197,7 +215,7 @@ fn announced(facts: &Facts, downloads: &[&Offer], newest: &Newest) -> Option<Dia
             facts.estate.ports.http,
             facts.estate.ports.version
         ),
-        alternatives: vec![ForwardWrongHost, CacheStale],
+        alternatives: vec![VersionStale, ForwardWrongHost, CacheStale],
     };
     Some(Diagnosis {
         finding,
@@ -216,10 +234,7 @@ fn held_back(facts: &Facts, offer: &Offer, newest: &Newest, severity: Severity) 
             "{} on {port} offers serial {}, published {}",
             offer.who, offer.serial, offer.published
         ),
-        format!(
-            "{} has serial {}, published {}",
-            newest.who, newest.serial, newest.published
-        ),
+        newest.in_words(),
     ];
     let fresh = past_caches(facts, offer.flow).filter(|fresh| *fresh > offer.serial);
     let marks: Vec<String> = talk(facts, offer.flow)
@@ -238,6 +253,11 @@ fn held_back(facts: &Facts, offer: &Offer, newest: &Newest, severity: Severity) 
     if by_the_server == Some(false) {
         evidence.push("the server knows of no such request: the answer is somebody else's".to_owned());
     }
+    // A cache that heeds neither Cache-Control nor a query that it has never seen would be a rare one.
+    let insisted = past_caches(facts, offer.flow).is_some_and(|again| again <= offer.serial);
+    if insisted {
+        evidence.push("asked with Cache-Control: no-cache, it offers the same".to_owned());
+    }
     let http = offer.flow != Flow::FtpPassive;
     let (id, confidence, place, alternatives) = if offer.published > newest.published {
         // Numbers that begin again, or a depot made anew.
@@ -249,17 +269,31 @@ fn held_back(facts: &Facts, offer: &Offer, newest: &Newest, severity: Severity) 
         )
     } else if fresh.is_some() {
         (CacheStale, Confidence::Certain, Place::Path, Vec::new())
-    } else if http && !marks.is_empty() && by_the_server != Some(true) {
+    } else if by_the_server == Some(true) {
+        (VersionStale, Confidence::Likely, Place::Server, vec![VersionRollback])
+    } else if http && !marks.is_empty() {
         (CacheStale, Confidence::Likely, Place::Path, vec![ForwardWrongHost])
-    } else if http && by_the_server == Some(false) {
+    } else if by_the_server == Some(false) && (insisted || !http) {
+        (
+            ForwardWrongHost,
+            Confidence::Likely,
+            Place::ServerFirewall,
+            vec![CacheStale, VersionRollback],
+        )
+    } else if insisted {
+        (
+            ForwardWrongHost,
+            Confidence::Possible,
+            Place::Unknown,
+            vec![VersionStale, VersionRollback, CacheStale],
+        )
+    } else if by_the_server == Some(false) {
         (
             CacheStale,
             Confidence::Likely,
             Place::Path,
             vec![ForwardWrongHost, VersionRollback],
         )
-    } else if by_the_server == Some(true) {
-        (VersionStale, Confidence::Likely, Place::Server, vec![VersionRollback])
     } else if offer.flow == Flow::Http {
         (
             CacheStale,
@@ -291,6 +325,16 @@ fn held_back(facts: &Facts, offer: &Offer, newest: &Newest, severity: Severity) 
             ),
             format!(
                 "take {target} {port} out of the cache or transparent proxy, or make it ask the server each time (it sends Cache-Control and validators), and empty it of {target} now"
+            ),
+        ),
+        ForwardWrongHost => (
+            format!(
+                "{port} leads to another update server than the other ports: it has serial {}, and there is {}",
+                offer.serial, newest.serial
+            ),
+            format!(
+                "look where {port} of {target} is forwarded to: it has to be {}, the host of the other ports",
+                facts.server_address().unwrap_or_else(|| "the update server".to_owned())
             ),
         ),
         VersionRollback => (
@@ -335,7 +379,7 @@ fn talk<'a>(facts: &Facts<'a>, flow: Flow) -> Option<&'a HttpTalk> {
     }
 }
 
-/// Whether the server itself answered the first request over HTTP; `None` where it does not say.
+/// Whether the server itself answered the first request over HTTP, or had the FTP session; `None` where it does not say.
 fn answered_by_the_server(facts: &Facts, flow: Flow) -> Option<bool> {
     let evidence = facts
         .seen
@@ -345,7 +389,15 @@ fn answered_by_the_server(facts: &Facts, flow: Flow) -> Option<bool> {
     let path = match flow {
         Flow::Version => "/version".to_owned(),
         Flow::Http => format!("/{MANIFEST_FILE}"),
-        _ => return None,
+        // Who lets drills in by their name notes the session.
+        _ => {
+            let known = facts.seen.ftp.as_ref()?.logged_in_as.as_deref() == Some(DRILL_USER);
+            let sighted = evidence
+                .sightings
+                .iter()
+                .any(|sighting| sighting.flow == Flow::FtpControl);
+            return known.then_some(sighted);
+        }
     };
     let answers = evidence.sightings.iter().filter(|sighting| {
         sighting.flow == flow
@@ -456,13 +508,7 @@ fn rollback(facts: &Facts, newest: &Newest) -> Option<Diagnosis> {
             "the newest set on offer is serial {}, this client has {have} already and refuses it",
             newest.serial
         ),
-        vec![
-            format!(
-                "{} has serial {}, published {}",
-                newest.who, newest.serial, newest.published
-            ),
-            format!("this client has serial {have}"),
-        ],
+        vec![newest.in_words(), format!("this client has serial {have}")],
         format!(
             "publish with a serial above {have} (fwdrill publish --serial {}), or put the depot with serial {have} back into force; a server that was restored from a backup serves old sets",
             have.saturating_add(1)
@@ -499,10 +545,7 @@ fn expired(facts: &Facts, offers: &[Offer], newest: &Newest) -> Option<Diagnosis
         Place::Server,
         format!("the update set expired at {expires}: clients refuse it"),
         vec![
-            format!(
-                "{} has serial {}, published {}, good until {expires}",
-                newest.who, newest.serial, newest.published
-            ),
+            format!("{}, good until {expires}", newest.in_words()),
             format!("by this client's clock it is {now}"),
         ],
         if relay {

@@ -94,6 +94,15 @@ fn headers_of_caches_and_a_server_that_knows_of_no_request_speak_for_a_cache() {
 }
 
 #[test]
+fn an_old_set_also_past_caches_is_another_servers() {
+    let mut seen = seen(7, 5);
+    seen.content.again = vec![again(Flow::Http, false, 5), again(Flow::Http, true, 5)];
+    assert_eq!(found(&seen), [(ForwardWrongHost, Confidence::Possible, Flow::Http)]);
+    let seen = joined(seen, |_| {});
+    assert_eq!(found(&seen), [(ForwardWrongHost, Confidence::Likely, Flow::Http)]);
+}
+
+#[test]
 fn what_is_announced_and_nowhere_to_be_had_is_a_stale_version() {
     let seen = seen(5, 5);
     assert_eq!(found(&seen), [(VersionStale, Confidence::Likely, Flow::FtpPassive)]);
@@ -103,6 +112,23 @@ fn what_is_announced_and_nowhere_to_be_had_is_a_stale_version() {
         panic!("{:?}", found(&seen))
     };
     assert_eq!((id, flow), (VersionStale, Flow::Version));
+}
+
+#[test]
+fn a_server_that_has_seen_nothing_of_the_session_is_not_the_one_with_the_old_set() {
+    let without_ftp = |evidence: &mut Evidence| {
+        evidence.sightings.retain(|sighting| sighting.flow != Flow::FtpControl);
+    };
+    let ftp_elsewhere = joined(seen(5, 7), without_ftp);
+    assert_eq!(
+        found(&ftp_elsewhere),
+        [(ForwardWrongHost, Confidence::Likely, Flow::FtpPassive)]
+    );
+    let both_elsewhere = joined(seen(5, 5), without_ftp);
+    assert_eq!(
+        found(&both_elsewhere),
+        [(ForwardWrongHost, Confidence::Likely, Flow::FtpPassive)]
+    );
 }
 
 #[test]

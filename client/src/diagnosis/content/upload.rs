@@ -20,7 +20,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
         trouble.is_some_and(|trouble| trouble.outcome != Outcome::CheckFailed)
     };
     // Once by chance; in small segments only, for another reason.
-    let refused = first.code.filter(|_| failed(first));
+    let refused = first.code.filter(|_| first.is_refused());
     let broken = uploads.len() > 1 && uploads.iter().all(failed);
     let Some(severity) = severity(facts, Flow::FtpPassive).filter(|_| refused.is_some() || broken) else {
         return Vec::new();
@@ -55,7 +55,7 @@ pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
             }
             let reset = uploads.iter().all(|upload| {
                 let trouble = upload.trouble.as_ref();
-                trouble.is_some_and(|trouble| trouble.outcome == Outcome::Reset)
+                trouble.is_some_and(|trouble| matches!(trouble.outcome, Outcome::Reset | Outcome::Open))
             });
             let how = if reset {
                 "ends the connection"
@@ -148,6 +148,15 @@ mod tests {
         assert_eq!(
             found(vec![upload(None, Some(552), Some(Outcome::Open))]),
             [(UploadBlocked, Place::Server)]
+        );
+    }
+
+    #[test]
+    fn a_data_connection_that_breaks_each_time_is_no_refusal() {
+        let broken = upload(None, Some(426), Some(Outcome::Open));
+        assert_eq!(
+            found(vec![broken.clone(), broken.clone(), broken]),
+            [(UploadBlocked, Place::Path)]
         );
     }
 

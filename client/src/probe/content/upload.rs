@@ -29,7 +29,7 @@ pub(super) async fn explore(site: &Site<'_>, seen: &mut Observations) {
     };
     let mut uploads = vec![attempt(site, to, mode, None).await];
     // A refusal needs no second word; a connection that broke may have been chance.
-    if uploads[0].trouble.is_some() && uploads[0].code.is_none() {
+    if uploads[0].trouble.is_some() && !uploads[0].is_refused() {
         let (again, small) = tokio::join!(
             attempt(site, to, mode, None),
             attempt(site, to, mode, Some(SMALL_SEGMENT))
