@@ -6,6 +6,7 @@ pub mod active;
 pub mod content;
 pub mod path;
 pub mod privacy;
+mod road;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// A flow of the estate. The kebab-case name is what reports carry; the estate file uses the
 /// same name with underscores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Flow {
     /// FTP control connection, TCP 2021.
@@ -93,6 +94,7 @@ impl fmt::Display for Flow {
 
 /// What an estate expects of a flow, seen from one vantage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Expected {
     /// It must work.

@@ -7,7 +7,7 @@
 //! - [`drill`]: the id that ties the records of both ends together
 //! - [`sighting`], [`evidence`] and [`host`]: what the server and its host saw; [`announcement`]: what it bound
 //! - [`sweep`]: the whole passive range answering at once
-//! - [`finding`] and [`report`]: what the client concludes
+//! - [`finding`] and [`report`]: what the client concludes; [`explain`]: what each finding means
 //! - [`update_set`]: manifest, version answer and signature of what is downloaded
 //! - [`ftp_reply`]: the replies of an FTP control connection
 #![cfg_attr(test, allow(clippy::unwrap_used))]
@@ -16,11 +16,14 @@ pub mod announcement;
 pub mod drill;
 pub mod estate;
 pub mod evidence;
+pub mod explain;
 pub mod finding;
 pub mod flow;
 pub mod ftp_reply;
 pub mod host;
 pub mod report;
+#[cfg(test)]
+mod schema;
 pub mod sighting;
 pub mod sweep;
 pub mod update_set;

@@ -1,6 +1,6 @@
 //! The report of one drill, schema `fwdrill.report/1` (CONTRACT section 4).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use crate::flow::{Expected, Flow};
 
 /// One joined measurement and what it means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Report {
     /// Always `fwdrill.report/1`.
     pub schema: String,
@@ -24,6 +25,7 @@ pub struct Report {
     /// Whether the server's sightings were joined.
     pub both_ends: bool,
     /// When the drill began, RFC 3339.
+    #[cfg_attr(test, schemars(with = "crate::schema::Instant"))]
     pub started: Timestamp,
     /// How long it took, milliseconds.
     pub elapsed_ms: u64,
@@ -37,6 +39,9 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Which client programs would work on this path.
     pub clients: Vec<ClientResult>,
+    /// What lies between client and server, as far as it showed itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub path: Option<Road>,
     /// What a client did in its life, step by step; only `drill` lives one.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub life: Option<Vec<LifeStep>>,
@@ -59,6 +64,7 @@ impl Report {
 
 /// Whether what was expected holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// It holds.
@@ -91,6 +97,7 @@ impl Verdict {
 
 /// What was expected of a flow, what was seen, and whether they agree.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct FlowResult {
     /// Which flow.
     pub flow: Flow,
@@ -113,8 +120,26 @@ pub struct FlowResult {
     pub detail: Option<String>,
 }
 
+/// What lies between client and server, as far as it showed itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
+pub struct Road {
+    /// The client's own address.
+    pub client: Option<IpAddr>,
+    /// Where the server sees the client come from.
+    pub client_seen_as: Option<IpAddr>,
+    /// The routers on the way to a port that works (or as far as anything got), from the client on; null: one that does
+    /// not show itself.
+    pub hops: Vec<Option<IpAddr>>,
+    /// Whether the hops lead up to the server.
+    pub complete: bool,
+    /// The server's own address, as it sees it.
+    pub server: Option<IpAddr>,
+}
+
 /// One step of a client's life.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct LifeStep {
     /// What was done: `first update over FTP`.
     pub step: String,
@@ -128,6 +153,7 @@ pub struct LifeStep {
 
 /// A port's state in nmap's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// A connection is accepted.
@@ -165,6 +191,7 @@ impl State {
 
 /// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// It worked.
@@ -211,6 +238,7 @@ impl Outcome {
 
 /// Whether the server saw a flow arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Seen {
     /// A sighting of this drill says so.
@@ -234,6 +262,7 @@ impl Seen {
 
 /// What became of the passive range. The three parts add up to `planned`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct PassiveRange {
     /// What the server may hand out.
     pub planned: PortSet,
@@ -247,6 +276,7 @@ pub struct PassiveRange {
 
 /// Whether a family of client programs would work on this path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct ClientResult {
     /// The family: `curl >= 7.74`.
     pub client: String,

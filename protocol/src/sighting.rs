@@ -6,15 +6,18 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::drill::DrillId;
+use crate::estate::port_set::PortSet;
 use crate::flow::Flow;
 use crate::report::Outcome;
 
 /// One thing the server saw. Lines of a journal are these, one JSON object each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Sighting {
     /// Always `fwdrill.sighting/1`.
     pub schema: String,
     /// When, RFC 3339.
+    #[cfg_attr(test, schemars(with = "crate::schema::Instant"))]
     pub at: Timestamp,
     /// The drill it belongs to; absent for a connection that never said.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -40,6 +43,7 @@ impl Sighting {
 
 /// The SYN of a connection as it arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 pub struct Syn {
     /// What was left of its TTL (IPv6: hop limit).
     pub ttl: u8,
@@ -49,6 +53,7 @@ pub struct Syn {
 
 /// What happened. New kinds may be added; a reader must not fail on one it does not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// A connection was accepted.
@@ -95,6 +100,14 @@ pub enum Event {
         bytes: u64,
         /// Whether all of it moved.
         complete: bool,
+    },
+    /// The server began to listen at `local`. No drill's; noted at each start, so that what did not come can be told
+    /// from what could not come. `peer` is nobody.
+    Listening,
+    /// The ports that PASV and EPSV hand out; noted at each start, as `listening`.
+    PassiveRange {
+        /// The ports; empty: whatever the kernel gives.
+        ports: PortSet,
     },
     /// A kind that this version does not know.
     #[serde(other)]

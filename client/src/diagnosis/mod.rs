@@ -87,6 +87,7 @@ pub fn diagnose(estate: &Estate, seen: &Observations) -> Report {
         passive_range,
         findings,
         clients: clients::results(estate, seen, &blocked),
+        path: seen.road(),
         life: None,
     }
 }
