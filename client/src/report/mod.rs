@@ -1,14 +1,21 @@
 //! A renderer turns a report into a string; nothing else formats. To add one: a file beside this
 //! one and a line in [`Format`].
 
+mod html;
 mod json;
 mod junit;
+mod markdown;
+mod sarif;
+mod tap;
 mod text;
+mod words;
 
 use std::path::Path;
 use std::str::FromStr;
 
 use fwdrill_protocol::report::Report;
+
+pub use tap::{Fact, Point, Tap};
 
 macro_rules! formats {
     ($($variant:ident $name:literal $extension:literal $render:path;)*) => {
@@ -44,6 +51,10 @@ formats! {
     Text "text" "txt" text::render;
     Json "json" "json" json::render;
     Junit "junit" "xml" junit::render;
+    Tap "tap" "tap" tap::render;
+    Markdown "markdown" "md" markdown::render;
+    Html "html" "html" html::render;
+    Sarif "sarif" "sarif" sarif::render;
 }
 
 impl Format {

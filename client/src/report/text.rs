@@ -1,74 +1,63 @@
-//! For a tired engineer: verdict, cause, fix; then the table of flows.
+//! For a tired engineer, in ten seconds: verdict, cause, fix; then the table of flows. Why it is so comes after that.
 
 use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 use comfy_table::{ContentArrangement, Table, presets};
 use fwdrill_protocol::finding::{Finding, Severity};
-use fwdrill_protocol::flow::Expected;
 use fwdrill_protocol::report::{FlowResult, Report, Verdict};
 
+use super::words;
+
 const WIDTH: usize = 100;
+const BOLD: Style = Style::new().bold();
 
 /// The whole report.
 pub(super) fn render(report: &Report) -> String {
     let mut text = String::new();
-    let _ = headline(&mut text, report);
-    for (at, finding) in report.findings.iter().enumerate() {
-        let _ = self::finding(&mut text, finding, at == 0);
-    }
-    let _ = unexplained(&mut text, report);
-    let _ = life(&mut text, report);
-    text.push('\n');
-    text.push_str(&flows(report));
-    text.push('\n');
-    let _ = footer(&mut text, report);
+    // Writing to a string does not fail.
+    let _ = document(&mut text, report);
     text
 }
 
-fn headline(text: &mut String, report: &Report) -> std::fmt::Result {
-    let (word, style) = match report.verdict {
-        Verdict::Pass => ("PASS", bold(AnsiColor::Green)),
-        Verdict::Fail => ("FAIL", bold(AnsiColor::Red)),
-        Verdict::Inconclusive => ("INCONCLUSIVE", bold(AnsiColor::Yellow)),
-    };
-    let meaning = match report.verdict {
-        Verdict::Pass => "everything that is expected holds",
-        Verdict::Fail => "the update service does not work as expected",
-        Verdict::Inconclusive => "some checks could not be carried out",
-    };
+fn document(text: &mut String, report: &Report) -> std::fmt::Result {
+    let style = colour(report.verdict).on_default().bold();
     writeln!(
         text,
-        "{style}{word}{style:#}  {} from {}: {meaning}",
-        report.target, report.vantage
-    )
+        "{style}{}{style:#}  {} from {}: {}",
+        words::verdict(report.verdict),
+        words::printable(&report.target),
+        words::printable(&report.vantage),
+        words::meaning(report)
+    )?;
+    for (at, finding) in report.findings.iter().enumerate() {
+        self::finding(text, finding, at == 0)?;
+    }
+    unexplained(text, report)?;
+    life(text, report)?;
+    flows(text, report)?;
+    why(text, report)?;
+    footer(text, report)
 }
 
+/// What is wrong and what to do, and nothing else.
 fn finding(text: &mut String, finding: &Finding, first: bool) -> std::fmt::Result {
-    let style = match finding.severity {
-        Severity::Error => bold(AnsiColor::Red),
-        Severity::Warning => bold(AnsiColor::Yellow),
-        Severity::Info => bold(AnsiColor::Cyan),
+    let (label, colour) = match (finding.severity, first) {
+        (Severity::Error, true) => ("CAUSE", AnsiColor::Red),
+        (Severity::Error, false) => ("ALSO", AnsiColor::Red),
+        (Severity::Warning, _) => ("WARNING", AnsiColor::Yellow),
+        (Severity::Info, _) => ("NOTE", AnsiColor::Cyan),
     };
-    let label = match (finding.severity, first) {
-        (Severity::Error, true) => "CAUSE",
-        (Severity::Error, false) => "ALSO",
-        (Severity::Warning, _) => "WARNING",
-        (Severity::Info, _) => "NOTE",
-    };
-    let bold = Style::new().bold();
+    let style = colour.on_default().bold();
     writeln!(
         text,
-        "\n{style}{label}{style:#}  {bold}{}{bold:#} ({}); to change: {}",
+        "\n{style}{label}{style:#}  {BOLD}{}{BOLD:#} ({}); to change: {}",
         finding.id,
         finding.confidence,
         finding.place.title()
     )?;
     paragraph(text, "  ", "  ", &finding.summary)?;
-    paragraph(text, &format!("  {bold}Fix{bold:#}  "), "       ", &finding.remedy)?;
-    for line in &finding.evidence {
-        paragraph(text, "    - ", "      ", line)?;
-    }
+    paragraph(text, &format!("  {BOLD}Fix{BOLD:#}  "), "       ", &finding.remedy)?;
     if !finding.alternatives.is_empty() {
         let names: Vec<&str> = finding.alternatives.iter().map(|id| id.name()).collect();
         paragraph(text, "  not excluded: ", "    ", &names.join(", "))?;
@@ -76,58 +65,40 @@ fn finding(text: &mut String, finding: &Finding, first: bool) -> std::fmt::Resul
     Ok(())
 }
 
-/// A failed flow that no finding speaks of is said to be unexplained, not passed over.
 fn unexplained(text: &mut String, report: &Report) -> std::fmt::Result {
-    let failed: Vec<&FlowResult> = report
-        .flows
-        .iter()
-        .filter(|flow| flow.verdict == Verdict::Fail)
-        .collect();
-    if failed.is_empty()
-        || report
-            .findings
-            .iter()
-            .any(|finding| finding.severity == Severity::Error)
-    {
+    let failed = words::unexplained(report);
+    if failed.is_empty() {
         return Ok(());
     }
     writeln!(text, "\nCAUSE  unknown: no rule explains what was seen")?;
-    for flow in failed {
-        let line = format!(
-            "{}: {}",
-            flow.flow.title(),
-            flow.detail.as_deref().unwrap_or(flow.outcome.name())
-        );
-        paragraph(text, "    - ", "      ", &line)?;
-    }
-    Ok(())
+    failed
+        .iter()
+        .try_for_each(|line| paragraph(text, "    - ", "      ", line))
 }
 
 fn life(text: &mut String, report: &Report) -> std::fmt::Result {
     let Some(steps) = &report.life else { return Ok(()) };
     writeln!(text, "\nA client's life")?;
     for step in steps {
-        let (mark, style) = if step.ok {
-            ("ok  ", bold(AnsiColor::Green))
+        let (mark, colour) = if step.ok {
+            ("ok  ", AnsiColor::Green)
         } else {
-            ("FAIL", bold(AnsiColor::Red))
+            ("FAIL", AnsiColor::Red)
         };
-        paragraph(
-            text,
-            &format!("  {style}{mark}{style:#}  "),
-            "        ",
-            &format!("{}: {} ({} ms)", step.step, step.detail, step.elapsed_ms),
-        )?;
+        let style = colour.on_default().bold();
+        let words = format!("{}: {} ({} ms)", step.step, step.detail, step.elapsed_ms);
+        paragraph(text, &format!("  {style}{mark}{style:#}  "), "        ", &words)?;
     }
     Ok(())
 }
 
-fn flows(report: &Report) -> String {
+fn flows(text: &mut String, report: &Report) -> std::fmt::Result {
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)
         .set_content_arrangement(ContentArrangement::Disabled);
     table.set_header([
+        "VERDICT",
         "FLOW",
         "TO",
         "EXPECTED",
@@ -135,61 +106,70 @@ fn flows(report: &Report) -> String {
         "OUTCOME",
         "RTT",
         "SERVER SAW",
-        "VERDICT",
         "",
     ]);
     for flow in &report.flows {
-        table.add_row([
-            flow.flow.name().to_owned(),
-            flow.to.map_or_else(|| "-".to_owned(), |to| to.to_string()),
-            flow.expected.name().to_owned(),
-            flow.state.name().to_owned(),
-            flow.outcome.name().to_owned(),
-            flow.rtt_ms.map_or_else(|| "-".to_owned(), |rtt| format!("{rtt:.1} ms")),
-            flow.seen_by_server.name().to_owned(),
-            match (flow.expected, flow.verdict) {
-                (Expected::Any, Verdict::Pass) => "-".to_owned(),
-                (_, verdict) => verdict.name().to_owned(),
-            },
-            flow.detail.clone().unwrap_or_default(),
-        ]);
+        table.add_row(row(flow));
     }
-    table.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+    writeln!(text)?;
+    let styles = report.flows.iter().map(|flow| match words::flow_verdict(flow) {
+        "-" => Style::new(),
+        _ => colour(flow.verdict).on_default(),
+    });
+    // The colours come last: the table would count them as letters.
+    for (line, style) in table.lines().zip([BOLD].into_iter().chain(styles)) {
+        let line = line.trim_end();
+        let verdict = line.find(|letter: char| !letter.is_whitespace()).unwrap_or(0);
+        let (indent, rest) = line.split_at(verdict);
+        let end = if style == BOLD {
+            rest.len()
+        } else {
+            rest.find(' ').unwrap_or(rest.len())
+        };
+        let (verdict, rest) = rest.split_at(end);
+        writeln!(text, "{indent}{style}{verdict}{style:#}{rest}")?;
+    }
+    Ok(())
+}
+
+fn row(flow: &FlowResult) -> [String; 9] {
+    [
+        words::flow_verdict(flow).to_owned(),
+        flow.flow.name().to_owned(),
+        flow.to.map_or_else(|| "-".to_owned(), |to| to.to_string()),
+        flow.expected.name().to_owned(),
+        flow.state.name().to_owned(),
+        flow.outcome.name().to_owned(),
+        words::rtt(flow),
+        flow.seen_by_server.name().to_owned(),
+        words::printable(flow.detail.as_deref().unwrap_or_default()),
+    ]
+}
+
+/// The evidence, by finding.
+fn why(text: &mut String, report: &Report) -> std::fmt::Result {
+    for finding in report.findings.iter().filter(|finding| !finding.evidence.is_empty()) {
+        writeln!(text, "\nWhy {BOLD}{}{BOLD:#}", finding.id)?;
+        for line in &finding.evidence {
+            paragraph(text, "  - ", "    ", line)?;
+        }
+    }
+    Ok(())
 }
 
 fn footer(text: &mut String, report: &Report) -> std::fmt::Result {
+    writeln!(text)?;
     if let Some(range) = &report.passive_range {
-        let part = |name: &str, ports: &fwdrill_protocol::estate::port_set::PortSet| {
-            if ports.is_empty() {
-                String::new()
-            } else {
-                format!("; {name} {} ({ports})", ports.len())
-            }
-        };
-        let line = format!(
-            "passive range {}{}{}{}",
-            range.planned,
-            part("open", &range.open),
-            part("blocked", &range.blocked),
-            if range.untested.is_empty() {
-                String::new()
-            } else {
-                format!("; untested {}", range.untested.len())
-            }
-        );
-        paragraph(text, "", "  ", &line)?;
+        paragraph(text, "", "  ", &words::range(range))?;
     }
-    let ends = if report.both_ends {
-        "both ends joined"
-    } else {
-        "the client's end only"
-    };
-    writeln!(
-        text,
-        "{ends}; {:.1} s; drill {}",
-        report.elapsed_ms as f64 / 1e3,
-        report.drill
-    )
+    if let Some(road) = &report.path {
+        paragraph(text, "", "  ", &words::road(road))?;
+    }
+    paragraph(text, "", "  ", &words::provenance(report))?;
+    if let Some(first) = report.findings.first() {
+        writeln!(text, "more: fwdrill explain {}", first.id)?;
+    }
+    Ok(())
 }
 
 /// Wraps at [`WIDTH`]; `first` may hold colour codes, so the indent of what follows is given apart.
@@ -198,13 +178,18 @@ fn paragraph(text: &mut String, first: &str, following: &str, words: &str) -> st
     let options = textwrap::Options::new(WIDTH - following.len())
         .word_separator(textwrap::WordSeparator::AsciiSpace)
         .word_splitter(textwrap::WordSplitter::NoHyphenation);
-    let lines = textwrap::wrap(words, options);
+    let words = words::printable(words);
+    let lines = textwrap::wrap(&words, options);
     for (at, line) in lines.iter().enumerate() {
         writeln!(text, "{}{line}", if at == 0 { first } else { following })?;
     }
     Ok(())
 }
 
-fn bold(colour: AnsiColor) -> Style {
-    colour.on_default().bold()
+fn colour(verdict: Verdict) -> AnsiColor {
+    match verdict {
+        Verdict::Pass => AnsiColor::Green,
+        Verdict::Fail => AnsiColor::Red,
+        Verdict::Inconclusive => AnsiColor::Yellow,
+    }
 }

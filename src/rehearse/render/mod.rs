@@ -3,6 +3,7 @@
 mod json;
 mod junit;
 mod matrix;
+mod tap;
 mod text;
 
 use clap::ValueEnum;
@@ -18,6 +19,8 @@ pub(crate) enum Form {
     Json,
     /// For CI.
     Junit,
+    /// For CI, TAP 14.
+    Tap,
     /// The confusion matrix: a markdown table.
     Matrix,
 }
@@ -29,6 +32,7 @@ impl Form {
             Form::Text => text::render(rehearsed),
             Form::Json => json::render(rehearsed),
             Form::Junit => junit::render(rehearsed),
+            Form::Tap => tap::render(rehearsed),
             Form::Matrix => matrix::render(rehearsed),
         }
     }
