@@ -9,7 +9,7 @@ use fwdrill_client::ftp::Passive;
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::layers::Layers;
 
-use crate::commands::{drill, healthcheck, probe, publish, rehearse, serve, sync};
+use crate::commands::{diagnose, drill, explain, healthcheck, probe, publish, rehearse, serve, sync};
 
 /// Try an update service through the firewall before the change reaches production
 #[derive(Debug, Parser)]
@@ -53,6 +53,10 @@ pub(crate) enum Command {
     Healthcheck(healthcheck::HealthcheckArgs),
     /// Build paths in network namespaces, and see whether the diagnosis names what is wrong with them
     Rehearse(rehearse::RehearseArgs),
+    /// Join records taken where the two ends could not talk, and diagnose
+    Diagnose(diagnose::DiagnoseArgs),
+    /// What a finding means, how it is told apart, how to fix it
+    Explain(explain::ExplainArgs),
     /// Something on a rehearsal's path that misbehaves
     #[command(hide = true, subcommand)]
     Middlebox(crate::middlebox::Kind),
@@ -80,6 +84,11 @@ pub(crate) struct EstateArgs {
 }
 
 impl EstateArgs {
+    /// Whether anything of an estate was said.
+    pub(crate) fn is_given(&self) -> bool {
+        self.estate.is_some() || self.eserv_ini.is_some() || !self.set.is_empty()
+    }
+
     /// The estate; `flags` are other flags that set a key: as written, key, value.
     pub(crate) fn load<'a>(
         &self,

@@ -5,10 +5,12 @@
 mod cli;
 mod commands;
 mod exit;
+mod explain;
 mod host;
 mod logging;
 mod middlebox;
 mod output;
+mod record;
 mod rehearse;
 
 use std::process::ExitCode;

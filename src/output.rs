@@ -1,6 +1,7 @@
 //! The only place that prints: reports to stdout or files, everything else to stderr.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "this is the place")]
 
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -11,12 +12,12 @@ use fwdrill_protocol::report::Report;
 /// Where a report goes, and how it looks.
 #[derive(Debug, Args)]
 pub(crate) struct ReportArgs {
-    /// Form of the report: text, json or junit; repeat it for several at once
+    /// Form of the report: text, json, junit, tap, markdown, html or sarif; repeat it for several at once
     #[arg(long, value_name = "FORMAT", help_heading = "Report")]
     format: Vec<Format>,
     /// File for the report instead of stdout; the first --out takes the first --format, and so on
     ///
-    /// Without a --format of its own a file's form follows from its name: .txt, .json, .xml (JUnit).
+    /// Without a --format of its own a file's form follows from its name: .txt, .json, .xml (JUnit), .tap, .md, .html, .sarif.
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     out: Vec<PathBuf>,
 }
@@ -59,8 +60,13 @@ impl ReportArgs {
 }
 
 /// A result for stdout.
+///
+/// Somebody who has read enough (`fwdrill explain | head`) is no error.
 pub(crate) fn say(text: &str) {
-    anstream::println!("{text}");
+    match writeln!(anstream::stdout(), "{text}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => complain(&format!("failed to write to stdout: {error}")),
+        _ => {}
+    }
 }
 
 /// Something for people, on stderr.

@@ -28,7 +28,9 @@ fn fails_with(arguments: &[&str], code: i32, words: &[&str]) -> String {
 fn every_help_reads_as_committed() {
     for command in [
         "",
+        "diagnose",
         "drill",
+        "explain",
         "serve",
         "probe",
         "sync",
@@ -63,6 +65,18 @@ fn mistakes_of_an_estate_are_told_at_once_with_key_value_and_expectation() {
         ],
     );
     insta::assert_snapshot!("mistakes", told);
+}
+
+#[test]
+fn a_finding_that_there_is_not_leads_to_those_that_were_meant() {
+    fails_with(&["explain", "port-droped"], 2, &["no such finding", "port-dropped"]);
+    fails_with(&["explain", "xyzzy"], 2, &["no such finding", "fwdrill explain"]);
+    let page = stdout(&run(["explain", "port-dropped", "hairpin-missing"]));
+    assert!(
+        page.contains("How to fix it") && page.contains("control-port-dropped: "),
+        "{page}"
+    );
+    assert!(stdout(&run(["explain"])).contains("console-exposed"));
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod connection;
 pub mod diagnosis;
 pub mod ftp;
 pub mod http;
+pub mod journal;
 mod limits;
 pub mod observation;
 pub mod plan;

@@ -140,6 +140,7 @@ impl Server {
             public_key: shelf.public_key().map(|key| key.to_base64()),
         };
         warn_of_a_key_nobody_trusts(&estate, announcement.public_key.as_deref());
+        journal.begun(&announcement.addresses, &announcement.passive_ports);
         for Bound { flow, address, .. } in &bound {
             info!(%flow, %address, "listening");
         }

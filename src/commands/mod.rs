@@ -1,6 +1,8 @@
 //! One file per subcommand.
 
+pub(crate) mod diagnose;
 pub(crate) mod drill;
+pub(crate) mod explain;
 pub(crate) mod healthcheck;
 pub(crate) mod probe;
 pub(crate) mod publish;
@@ -25,6 +27,8 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Publish(args) => publish::run(args).await,
         Command::Healthcheck(args) => healthcheck::run(args).await,
         Command::Rehearse(args) => rehearse::run(args, quiet).await,
+        Command::Diagnose(args) => diagnose::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Middlebox(kind) => Ok(crate::middlebox::run(kind).await.map(|()| Exit::Pass)?),
         Command::RehearseLab { .. } => Ok(crate::rehearse::inside::run().await.map(|()| Exit::Pass)?),
     }

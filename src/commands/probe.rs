@@ -1,5 +1,6 @@
 //! `fwdrill probe`: measure the path from here to a server, diagnose, report.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -13,10 +14,11 @@ use crate::cli::{EstateArgs, seconds, target};
 use crate::exit::{Exit, Failure};
 use crate::host;
 use crate::output::ReportArgs;
+use crate::record;
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  fwdrill probe update.example.net\n  fwdrill probe 203.0.113.2 --full-range --from branch --format junit --out fwdrill.xml\n  fwdrill probe 203.0.113.2 --estate fwdrill.toml --format text --format json --out report.txt --out report.json"
+    after_help = "Examples:\n  fwdrill probe update.example.net\n  fwdrill probe 203.0.113.2 --full-range --from branch --format junit --out fwdrill.xml\n  fwdrill probe 203.0.113.2 --estate fwdrill.toml --format text --format json --out report.txt --out report.json\n  fwdrill probe 203.0.113.2 --no-evidence --save client.json         (fwdrill diagnose joins it with the server's journal)"
 )]
 pub(crate) struct ProbeArgs {
     /// The server: an address or a name [default: server.host of the estate]
@@ -40,6 +42,9 @@ pub(crate) struct ProbeArgs {
     /// Do not ask the server what it saw
     #[arg(long)]
     no_evidence: bool,
+    /// Keep what this client saw in a file, for `fwdrill diagnose` to join with the server's journal
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
     /// Where this client stands: what is expected differs by vantage
     #[arg(long, value_name = "VANTAGE", default_value = OUTSIDE)]
     from: String,
@@ -79,6 +84,9 @@ pub(crate) async fn run(args: ProbeArgs, quiet: bool) -> Result<Exit, Failure> {
     let probing = watched(&what, quiet, probe::run(&plan));
     let seen = host::unless_stopped(&stop, host::UNMEASURED, probing).await?;
     let report = diagnose(&plan.estate, &seen);
+    if let Some(file) = &args.save {
+        record::save(file, &plan.estate, &seen)?;
+    }
     args.report.write(&report)?;
     Ok(report.verdict.into())
 }

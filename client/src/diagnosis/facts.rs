@@ -55,7 +55,9 @@ impl<'a> Facts<'a> {
     }
 
     pub(super) fn server(&self) -> Option<&'a ServerState> {
-        self.seen.evidence.joined().map(|evidence| &evidence.server)
+        let server = &self.seen.evidence.joined()?.server;
+        // A journal may not say; a server that spoke for itself listens somewhere.
+        (!server.listening.is_empty()).then_some(server)
     }
 
     /// Whether the server program listens for a flow where somebody else can reach it; `None`

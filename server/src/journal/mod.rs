@@ -11,6 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fwdrill_protocol::drill::DrillId;
+use fwdrill_protocol::estate::port_set::PortSet;
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::sighting::{Event, Sighting, Syn};
 use jiff::{SignedDuration, Timestamp};
@@ -70,6 +71,37 @@ impl Journal {
             file: Some(JournalFile::open(directory)?),
             ..Journal::in_memory(limits)
         })
+    }
+
+    /// Notes in the file what this server listens on, from now on. Drills are told by their evidence; the file is what
+    /// `diagnose` has.
+    pub fn begun(&self, listening: &BTreeMap<Flow, SocketAddr>, passive_ports: &PortSet) {
+        let Some(file) = &self.file else { return };
+        // One moment for all of them: they are one start.
+        let at = Timestamp::now();
+        for (flow, local) in listening {
+            let note = |flow, event| {
+                let nobody = match local {
+                    SocketAddr::V4(_) => ([0; 4], 0).into(),
+                    SocketAddr::V6(_) => ([0; 16], 0).into(),
+                };
+                file.append(Sighting {
+                    schema: Sighting::SCHEMA.to_owned(),
+                    at,
+                    drill: None,
+                    flow,
+                    local: *local,
+                    peer: nobody,
+                    syn: None,
+                    event,
+                });
+            };
+            note(*flow, Event::Listening);
+            if *flow == Flow::FtpControl {
+                let ports = passive_ports.clone();
+                note(Flow::FtpPassive, Event::PassiveRange { ports });
+            }
+        }
     }
 
     /// Notes that a connection was accepted, now; `syn` is what it began with.
