@@ -71,6 +71,7 @@ impl Journal {
             evidence.server = told.server.clone();
             evidence.host = told.host.clone();
             evidence.unnamed = told.unnamed.clone();
+            evidence.set = told.set.clone();
         }
         seen.evidence = EvidenceFetch::Joined(evidence);
         true
@@ -90,6 +91,8 @@ impl Journal {
             server: self.server(first),
             host: None,
             unnamed: self.unnamed(first - AROUND, last + AROUND, &peers),
+            // Which one was in force then, nobody has noted.
+            set: None,
             forgotten: 0,
             sightings,
         })
@@ -97,24 +100,28 @@ impl Journal {
 
     /// What the server noted of itself when it last started before the drill; nothing, if that is not in these lines.
     fn server(&self, drill_began: Timestamp) -> ServerState {
-        let mut server = ServerState {
+        let unknown = || ServerState {
             listening: BTreeMap::new(),
             passive_ports: PortSet::default(),
             estate_ports: PortSet::default(),
+            role: None,
+            certificate: None,
         };
+        let mut server = unknown();
         let mut started = None;
         for note in self.sightings.iter().take_while(|note| note.at <= drill_began) {
-            if !matches!(note.event, Event::Listening | Event::PassiveRange { .. }) {
-                continue;
-            }
-            if started != Some(note.at) {
+            let of_a_start = matches!(note.event, Event::Listening { .. } | Event::PassiveRange { .. });
+            if of_a_start && started != Some(note.at) {
                 started = Some(note.at);
-                server.listening.clear();
-                server.passive_ports = PortSet::default();
+                server = unknown();
             }
             match &note.event {
                 Event::PassiveRange { ports } => server.passive_ports = ports.clone(),
-                _ => drop(server.listening.insert(note.flow, note.local)),
+                Event::Listening { role, certificate } => {
+                    server.listening.insert(note.flow, note.local);
+                    (server.role, server.certificate) = (*role, *certificate);
+                }
+                _ => {}
             }
         }
         server
@@ -135,12 +142,17 @@ impl Journal {
 
 #[cfg(test)]
 mod tests {
+    use fwdrill_protocol::evidence::ServerRole;
     use fwdrill_protocol::finding::{Confidence, FindingId};
     use fwdrill_protocol::report::{Outcome, Seen};
 
     use super::*;
     use crate::diagnosis::testing::{at, attempt, healthy, report_of};
 
+    const LISTENING: Event = Event::Listening {
+        role: Some(ServerRole::Server),
+        certificate: None,
+    };
     const OTHER: &str = "ffffffffffffffffffffffffffffffff";
 
     fn seconds(seconds: i64) -> Timestamp {
@@ -166,7 +178,7 @@ mod tests {
 
     /// The journal of the healthy path's server, ten seconds after it started, without the events service.
     fn journal_of(seen: &Observations) -> String {
-        let listening = [Flow::FtpControl, Flow::Version, Flow::Http].map(|flow| note(0, flow, Event::Listening));
+        let listening = [Flow::FtpControl, Flow::Version, Flow::Http].map(|flow| note(0, flow, LISTENING));
         let ports = "3023-3332,3334-4022".parse().unwrap();
         let range = note(0, Flow::FtpPassive, Event::PassiveRange { ports });
         let sightings = seen.evidence.joined().unwrap().sightings.iter().cloned();
@@ -229,9 +241,9 @@ mod tests {
 
     #[test]
     fn the_last_start_before_the_drill_counts() {
-        let mut text = line(&note(-100, Flow::Events, Event::Listening));
+        let mut text = line(&note(-100, Flow::Events, LISTENING));
         text += &journal_of(&healthy());
-        text += &line(&note(100, Flow::Events, Event::Listening));
+        text += &line(&note(100, Flow::Events, LISTENING));
         let mut journal = Journal::default();
         journal.read(&text).unwrap();
         let server = journal.evidence(healthy().drill).unwrap().server;

@@ -55,6 +55,7 @@ pub struct ServerState {
 
 /// Which of the two servers of an estate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 pub enum ServerRole {
     /// The update server.

@@ -7,8 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::drill::DrillId;
 use crate::estate::port_set::PortSet;
+use crate::evidence::ServerRole;
 use crate::flow::Flow;
 use crate::report::Outcome;
+use crate::update_set::Sha256;
 
 /// One thing the server saw. Lines of a journal are these, one JSON object each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -103,7 +105,15 @@ pub enum Event {
     },
     /// The server began to listen at `local`. No drill's; noted at each start, so that what did not come can be told
     /// from what could not come. `peer` is nobody.
-    Listening,
+    Listening {
+        /// Which of the two servers of an estate it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        role: Option<ServerRole>,
+        /// The SHA-256 of the certificate that it shows under HTTPS.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        #[cfg_attr(test, schemars(with = "Option<String>"))]
+        certificate: Option<Sha256>,
+    },
     /// The ports that PASV and EPSV hand out; noted at each start, as `listening`.
     PassiveRange {
         /// The ports; empty: whatever the kernel gives.

@@ -140,7 +140,6 @@ impl Server {
             public_key: shelf.public_key().map(|key| key.to_base64()),
         };
         warn_of_a_key_nobody_trusts(&estate, announcement.public_key.as_deref());
-        journal.begun(&announcement.addresses, &announcement.passive_ports);
         for Bound { flow, address, .. } in &bound {
             info!(%flow, %address, "listening");
         }
@@ -186,6 +185,7 @@ impl Server {
     /// Serves until `shutdown` is cancelled. Then accepts no more, lets every connection end within the grace time, cuts
     /// the rest, and returns how many those were. Dropping the future cuts all of them at once.
     pub async fn run(self, shutdown: CancellationToken) -> usize {
+        self.journal.begun(&self.state());
         let connections = Connections::new(shutdown);
         let _cut = connections.cut_on_drop();
         let mut loops = JoinSet::new();
@@ -210,18 +210,18 @@ impl Server {
         cut
     }
 
+    fn state(&self) -> ServerState {
+        ServerState {
+            listening: self.announcement.addresses.clone(),
+            passive_ports: self.announcement.passive_ports.clone(),
+            estate_ports: self.estate_ports.clone(),
+            role: Some(self.role),
+            certificate: self.certificate,
+        }
+    }
+
     fn services(&self, stopping: &CancellationToken) -> Services {
-        let evidence = EvidenceDesk::new(
-            self.journal.clone(),
-            ServerState {
-                listening: self.announcement.addresses.clone(),
-                passive_ports: self.announcement.passive_ports.clone(),
-                estate_ports: self.estate_ports.clone(),
-                role: Some(self.role),
-                certificate: self.certificate,
-            },
-            self.shelf.clone(),
-        );
+        let evidence = EvidenceDesk::new(self.journal.clone(), self.state(), self.shelf.clone());
         let sweep = self.ftp.as_ref().map(|ftp| {
             Sweep::new(
                 ftp.passive.clone(),

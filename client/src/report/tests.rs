@@ -112,7 +112,7 @@ fn what_strangers_say_stays_text_in_every_form() {
     let markdown = Format::Markdown.render(&report);
     assert!(!markdown.contains("<script"));
     let rows = markdown.lines().filter(|line| line.starts_with("| ")).count();
-    assert_eq!(rows, report.flows.len() + 1);
+    assert_eq!(rows, report.flows.len() + 1 + report.clients.len() + 1);
     for format in Format::ALL {
         let text = format.render(&report);
         assert!(

@@ -37,6 +37,7 @@ fn document(text: &mut String, report: &Report) -> std::fmt::Result {
     life(text, report)?;
     flows(text, report)?;
     why(text, report)?;
+    clients(text, report)?;
     footer(text, report)
 }
 
@@ -155,6 +156,26 @@ fn why(text: &mut String, report: &Report) -> std::fmt::Result {
         }
     }
     Ok(())
+}
+
+/// Those that would not work, with the reason; the others by name.
+fn clients(text: &mut String, report: &Report) -> std::fmt::Result {
+    let (works, fails): (Vec<_>, Vec<_>) = report.clients.iter().partition(|client| client.works);
+    if fails.is_empty() {
+        return Ok(());
+    }
+    if works.is_empty() {
+        let names: Vec<&str> = fails.iter().map(|client| client.client.as_str()).collect();
+        return paragraph(text, "\nno client works on this path: ", "  ", &names.join(", "));
+    }
+    writeln!(text, "\n{BOLD}Clients on this path{BOLD:#}")?;
+    let style = AnsiColor::Red.on_default();
+    for client in fails {
+        let words = format!("{}: {}", client.client, client.why);
+        paragraph(text, &format!("  {style}fails{style:#}  "), "         ", &words)?;
+    }
+    let names: Vec<&str> = works.iter().map(|client| client.client.as_str()).collect();
+    paragraph(text, "  works  ", "         ", &names.join(", "))
 }
 
 fn footer(text: &mut String, report: &Report) -> std::fmt::Result {

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fwdrill_protocol::drill::DrillId;
-use fwdrill_protocol::estate::port_set::PortSet;
+use fwdrill_protocol::evidence::ServerState;
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::sighting::{Event, Sighting, Syn};
 use jiff::{SignedDuration, Timestamp};
@@ -75,11 +75,11 @@ impl Journal {
 
     /// Notes in the file what this server listens on, from now on. Drills are told by their evidence; the file is what
     /// `diagnose` has.
-    pub fn begun(&self, listening: &BTreeMap<Flow, SocketAddr>, passive_ports: &PortSet) {
+    pub fn begun(&self, server: &ServerState) {
         let Some(file) = &self.file else { return };
         // One moment for all of them: they are one start.
         let at = Timestamp::now();
-        for (flow, local) in listening {
+        for (flow, local) in &server.listening {
             let note = |flow, event| {
                 let nobody = match local {
                     SocketAddr::V4(_) => ([0; 4], 0).into(),
@@ -96,9 +96,10 @@ impl Journal {
                     event,
                 });
             };
-            note(*flow, Event::Listening);
+            let (role, certificate) = (server.role, server.certificate);
+            note(*flow, Event::Listening { role, certificate });
             if *flow == Flow::FtpControl {
-                let ports = passive_ports.clone();
+                let ports = server.passive_ports.clone();
                 note(Flow::FtpPassive, Event::PassiveRange { ports });
             }
         }
