@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::serve::EngineArg;
 use crate::exit::{Exit, Failure};
 use crate::rehearse::render::Form;
 use crate::rehearse::{self, Judgement, Options, Rehearsed};
@@ -27,6 +28,9 @@ pub(crate) struct RehearseArgs {
     /// Measure every path a second time with the client alone, which does not ask the server what it saw
     #[arg(long)]
     alone: bool,
+    /// The FTP server of every path that does not name one: a diagnosis is not to depend on who wrote the server
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    ftp_engine: Option<EngineArg>,
     /// The confusion matrix: expected against found, with both ends and with the client alone
     #[arg(long, conflicts_with = "format")]
     matrix: bool,
@@ -36,7 +40,15 @@ pub(crate) struct RehearseArgs {
 }
 
 pub(crate) async fn run(args: RehearseArgs, quiet: bool) -> Result<Exit, Failure> {
-    let rehearsals = rehearse::read(&args.files)?;
+    let mut rehearsals = rehearse::read(&args.files)?;
+    if let Some(engine) = args.ftp_engine.and_then(|engine| engine.to_possible_value()) {
+        for rehearsal in &mut rehearsals {
+            let arguments = &mut rehearsal.scenario.server.args;
+            if !arguments.iter().any(|argument| argument.starts_with("--ftp-engine")) {
+                arguments.push(format!("--ftp-engine={}", engine.get_name()));
+            }
+        }
+    }
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let form = if args.matrix { Form::Matrix } else { args.format };
     let options = Options {

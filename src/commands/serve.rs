@@ -57,7 +57,7 @@ impl From<RoleArg> for Role {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum EngineArg {
+pub(super) enum EngineArg {
     /// Our own session loop
     Native,
     /// A server that nobody here wrote: the control group
