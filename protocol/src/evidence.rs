@@ -48,7 +48,7 @@ pub struct ServerState {
     /// Which of the two servers of an estate it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub role: Option<ServerRole>,
-    /// The SHA-256 of the certificate that it shows under HTTPS; absent where downloads are in clear.
+    /// The SHA-256 of the certificate that it shows under HTTPS and FTPS; absent where it has neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Sha256>,
 }

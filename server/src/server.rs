@@ -10,8 +10,8 @@ use std::time::Duration;
 use fwdrill_depot::keys::{self, KeyFileError};
 use fwdrill_depot::{Depot, DepotError, PublishError, PublishOptions, publish};
 use fwdrill_protocol::announcement::Announcement;
-use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::port_set::PortSet;
+use fwdrill_protocol::estate::{Estate, Tls};
 use fwdrill_protocol::evidence::{ServerRole, ServerState};
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::update_set::Sha256;
@@ -130,6 +130,9 @@ impl Server {
             true => tls::https_config(&estate, &config.state)?,
             false => None,
         };
+        let certificate = (https.is_some() || ftp.is_some() && estate.ftp.tls != Tls::Off)
+            .then(|| tls::fingerprint(&estate, &config.state))
+            .flatten();
         let announcement = Announcement {
             schema: Announcement::SCHEMA.to_owned(),
             pid: std::process::id(),
@@ -157,7 +160,7 @@ impl Server {
             ftp: ftp.map(Arc::new),
             engine: config.engine,
             http: config.http,
-            certificate: https.as_ref().and_then(|_| tls::fingerprint(&estate, &config.state)),
+            certificate,
             https,
             role: match config.role {
                 Role::Server => ServerRole::Server,

@@ -79,6 +79,25 @@ pub(super) async fn talk(site: &Site<'_>, stream: TcpStream, wanted: Wanted<'_>)
     talk
 }
 
+/// A session for the drill's own errands, ready for transfers; under TLS where the dialogue was.
+pub(super) async fn session(site: &Site<'_>, to: SocketAddr, talk: &FtpTalk) -> Result<Control, FtpError> {
+    let mut control = Control::connect(to, &site.limits).await?;
+    let private = talk.tls.as_ref().is_some_and(|tls| tls.certificate.is_some());
+    if private {
+        control.auth_tls().await?;
+        control = control
+            .secured(&site.plan.target, Trust::of(&site.plan.estate))
+            .await?
+            .0;
+    }
+    login(site, &mut control).await?;
+    control.binary().await?;
+    if private {
+        control.protect_data().await?;
+    }
+    Ok(control)
+}
+
 /// Puts the control connection under TLS.
 async fn secured(site: &Site<'_>, mut control: Control, talk: &mut FtpTalk) -> Result<Control, FtpError> {
     let tls = talk.tls.insert(TlsTalk::default());
@@ -145,7 +164,7 @@ async fn converse(
 }
 
 /// As the user asked; else as the drill, and anonymously where the server does not know drills.
-pub(super) async fn login(site: &Site<'_>, control: &mut Control) -> Result<String, FtpError> {
+async fn login(site: &Site<'_>, control: &mut Control) -> Result<String, FtpError> {
     if let Some((user, password)) = &site.plan.login {
         return control.login(user, password).await.map(|_| user.clone());
     }

@@ -5,31 +5,51 @@
 
 use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place};
 use fwdrill_protocol::flow::Flow;
+use fwdrill_protocol::update_set::Sha256;
 
 use super::{Diagnosis, Facts, severity};
 use FindingId::{ForwardWrongHost, TlsIntercepted};
 
 pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
-    finding(facts)
-        .map(|finding| Diagnosis {
-            finding,
-            explains: vec![Flow::Http],
-        })
+    [Flow::FtpControl, Flow::Http]
         .into_iter()
+        .filter_map(|flow| {
+            Some(Diagnosis {
+                finding: finding(facts, flow)?,
+                explains: if flow == Flow::Http {
+                    vec![flow]
+                } else {
+                    vec![flow, Flow::FtpPassive]
+                },
+            })
+        })
         .collect()
 }
 
-/// Whether HTTPS is known to end before the server.
+/// Whether TLS over a flow is known to end before the server.
 pub(super) fn is_intercepted(facts: &Facts, flow: Flow) -> bool {
-    flow == Flow::Http && finding(facts).is_some()
+    finding(facts, flow).is_some()
 }
 
-fn finding(facts: &Facts) -> Option<Finding> {
-    let severity = severity(facts, Flow::Http)?;
-    let found = facts.seen.http.as_ref()?.certificate?;
+/// The certificate that was shown.
+fn shown(facts: &Facts, flow: Flow) -> Option<Sha256> {
+    if flow == Flow::Http {
+        return facts.seen.http.as_ref()?.certificate;
+    }
+    let talks = facts.seen.ftp.iter().chain(&facts.seen.beside.under_tls);
+    talks.filter_map(|talk| talk.tls.as_ref()?.certificate).next()
+}
+
+fn finding(facts: &Facts, flow: Flow) -> Option<Finding> {
+    let found = match flow {
+        Flow::Http | Flow::FtpControl => shown(facts, flow)?,
+        _ => return None,
+    };
+    let severity = severity(facts, flow)?;
     let own = facts.server().and_then(|server| server.certificate);
     let pinned = facts.estate.tls.fingerprint;
-    let port = facts.estate.ports.http;
+    let port = facts.estate.port(flow)?;
+    let protocol = if flow == Flow::Http { "HTTPS" } else { "FTPS" };
     let mut evidence = vec![format!("TCP {port} shows the certificate with SHA-256 {found}")];
     evidence.extend(own.map(|own| format!("the server says that it shows {own}")));
     evidence.extend(pinned.map(|pinned| format!("the estate knows {pinned} (tls.fingerprint)")));
@@ -49,9 +69,9 @@ fn finding(facts: &Facts) -> Option<Finding> {
         id: TlsIntercepted,
         severity,
         confidence,
-        flow: Flow::Http,
+        flow,
         summary: format!(
-            "HTTPS on TCP {port} ends before the server: somebody on the way shows a certificate of their own"
+            "{protocol} on TCP {port} ends before the server: somebody on the way shows a certificate of their own"
         ),
         place,
         evidence,
@@ -68,7 +88,6 @@ mod tests {
     use super::*;
     use crate::observation::{EvidenceFetch, Observations};
     use fwdrill_protocol::estate::Estate;
-    use fwdrill_protocol::update_set::Sha256;
 
     const SERVERS: Sha256 = Sha256::from_bytes([1; 32]);
     const OTHERS: Sha256 = Sha256::from_bytes([2; 32]);
@@ -95,6 +114,22 @@ mod tests {
     #[test]
     fn a_certificate_that_the_server_does_not_have_is_somebody_elses() {
         let seen = seen(OTHERS, Some(SERVERS));
+        assert_eq!(found(&seen, None), [(TlsIntercepted, Confidence::Certain)]);
+    }
+
+    #[test]
+    fn the_control_connection_is_looked_at_too() {
+        use crate::observation::privacy::TlsTalk;
+        let mut seen = seen(SERVERS, Some(SERVERS));
+        let shown = |certificate| {
+            Some(TlsTalk {
+                auth: None,
+                certificate: Some(certificate),
+            })
+        };
+        seen.ftp.as_mut().unwrap().tls = shown(SERVERS);
+        assert_eq!(found(&seen, None), []);
+        seen.ftp.as_mut().unwrap().tls = shown(OTHERS);
         assert_eq!(found(&seen, None), [(TlsIntercepted, Confidence::Certain)]);
     }
 

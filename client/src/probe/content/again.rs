@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use super::super::Site;
 use super::super::connect::connect;
-use super::super::ftp::login;
+use super::super::ftp::session;
 use super::super::http::{VERSION_PATH, beginning, receive, request};
 use super::{Content, checked};
 use crate::ftp::{Control, FtpError, Passive};
@@ -38,18 +38,21 @@ pub(super) async fn explore(site: &Site<'_>, seen: &mut Observations) {
     let Some((talk, to)) = seen.ftp.as_mut().zip(control) else {
         return;
     };
-    let mode = mode(talk);
-    let Some(set) = talk.set.as_mut() else { return };
+    let Some(set) = talk.set.as_ref() else { return };
     // The same bytes: one signature says enough.
-    set.signature =
-        match over_http.filter(|other| other.manifest == set.manifest && other.signature != Signature::Unknown) {
-            Some(other) => other.signature,
-            None if site.plan.estate.update.public_key.is_some() => match mode {
-                Some(mode) => over_ftp(site, to, mode).await.unwrap_or_default(),
-                None => Signature::Unknown,
-            },
-            None => Signature::Unknown,
-        };
+    let same = over_http
+        .filter(|other| other.manifest == set.manifest && other.signature != Signature::Unknown)
+        .map(|other| other.signature);
+    let signature = match (same, mode(talk)) {
+        (Some(signature), _) => signature,
+        (None, Some(mode)) if site.plan.estate.update.public_key.is_some() => {
+            over_ftp(site, to, talk, mode).await.unwrap_or_default()
+        }
+        (None, _) => Signature::Unknown,
+    };
+    if let Some(set) = talk.set.as_mut() {
+        set.signature = signature;
+    }
 }
 
 /// Whether the roads offer different sets, or a cache shows.
@@ -123,10 +126,8 @@ pub(super) fn mode(talk: &FtpTalk) -> Option<Passive> {
 }
 
 /// Manifest and signature in a session of their own.
-async fn over_ftp(site: &Site<'_>, to: SocketAddr, mode: Passive) -> Result<Signature, FtpError> {
-    let mut control = Control::connect(to, &site.limits).await?;
-    login(site, &mut control).await?;
-    control.binary().await?;
+async fn over_ftp(site: &Site<'_>, to: SocketAddr, talk: &FtpTalk, mode: Passive) -> Result<Signature, FtpError> {
+    let mut control = session(site, to, talk).await?;
     let manifest = file(&mut control, mode, &format!("/{MANIFEST_FILE}")).await?;
     let path = format!("/{SIGNATURE_FILE}");
     let signature = match file(&mut control, mode, &path).await {

@@ -15,7 +15,7 @@ use super::again::{file, mode};
 use crate::ftp::{Control, FtpError, Passive};
 use crate::http::{HttpError, get_over};
 use crate::observation::content::{Difference, FileAttempt, WholeFile};
-use crate::observation::{Observations, Trouble};
+use crate::observation::{FtpTalk, Observations, Trouble};
 
 /// No further file is begun after that time...
 const BUDGET: Duration = Duration::from_secs(8);
@@ -35,12 +35,14 @@ pub(super) async fn explore(site: &Site<'_>, seen: &mut Observations) {
     };
     let over_http = seen.http.as_ref().and_then(|talk| talk.set.as_ref());
     let over_http = over_http.and_then(|_| stood(Flow::Http));
-    let over_ftp = seen.ftp.as_ref().and_then(mode).zip(stood(Flow::FtpControl));
+    let talk = seen.ftp.as_ref();
+    let over_ftp = talk.and_then(|talk| Some((talk, mode(talk)?, stood(Flow::FtpControl)?)));
     let mut http = over_http.map(|to| Road::Http { site, to });
-    let mut ftp = over_ftp.map(|(mode, to)| {
+    let mut ftp = over_ftp.map(|(talk, mode, to)| {
         Road::Ftp(Box::new(Session {
             site,
             to,
+            talk,
             mode,
             control: None,
         }))
@@ -62,7 +64,8 @@ pub(super) async fn explore(site: &Site<'_>, seen: &mut Observations) {
     let (mut files, altered_http) = over_http;
     let (more, altered_ftp) = over_ftp;
     files.extend(more);
-    seen.content.differences = differences(http.zip(ftp), &files, altered_http, altered_ftp, &serial).await;
+    let found = differences(http.zip(ftp), &files, altered_http, altered_ftp, &serial).await;
+    seen.content.differences = found;
     seen.content.files = files;
 }
 
@@ -278,6 +281,7 @@ async fn over_http(
 struct Session<'a> {
     site: &'a Site<'a>,
     to: SocketAddr,
+    talk: &'a FtpTalk,
     mode: Passive,
     control: Option<Control>,
 }
@@ -286,12 +290,7 @@ impl Session<'_> {
     async fn open(&mut self) -> Result<&mut Control, FtpError> {
         let control = match self.control.take() {
             Some(control) => control,
-            None => {
-                let mut control = Control::connect(self.to, &self.site.limits).await?;
-                ftp::login(self.site, &mut control).await?;
-                control.binary().await?;
-                control
-            }
+            None => ftp::session(self.site, self.to, self.talk).await?,
         };
         Ok(self.control.insert(control))
     }

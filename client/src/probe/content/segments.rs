@@ -12,14 +12,14 @@ use tokio::time::{Instant, timeout};
 
 use super::super::Site;
 use super::super::connect::connect_as_far_as;
-use super::super::ftp::login;
+use super::super::ftp::session;
 use super::super::http::request;
 use super::super::socket::Reach;
-use crate::ftp::{Control, Data, FtpError};
+use crate::ftp::{Data, FtpError};
 use crate::http::{HttpError, get_over};
 use crate::limits::Limits;
 use crate::observation::content::Segmented;
-use crate::observation::{Observations, Trouble};
+use crate::observation::{FtpTalk, Observations, Trouble};
 
 /// From what every host has to take (RFC 9293 section 3.7.1) to what Ethernet carries. With the headers of TCP and IPv4, 40
 /// bytes more.
@@ -42,10 +42,11 @@ pub(super) async fn explore(site: &mut Site<'_>, seen: &mut Observations) {
     seen.content.segments = http.unwrap_or_default();
     if seen.content.segments.is_empty()
         && let Some((to, path)) = stalled_over_ftp(seen)
+        && let Some(talk) = &seen.ftp
     {
         let mut segments = Vec::new();
         // What went wrong is that a size is missing.
-        let _ = over_ftp(site, to, &path, patience(seen, Flow::FtpControl), &mut segments).await;
+        let _ = over_ftp(site, (to, talk), &path, patience(seen, Flow::FtpControl), &mut segments).await;
         seen.content.segments = segments;
     }
     site.segment = largest(&seen.content.segments);
@@ -146,14 +147,12 @@ async fn once_over_http(site: &Site<'_>, to: SocketAddr, path: &str, most: Optio
 /// The same over FTP, in one session: it is the data connection that carries large packets.
 async fn over_ftp(
     site: &Site<'_>,
-    to: SocketAddr,
+    (to, talk): (SocketAddr, &FtpTalk),
     path: &str,
     limit: Duration,
     tried: &mut Vec<Segmented>,
 ) -> Result<(), FtpError> {
-    let mut control = Control::connect(to, &site.limits).await?;
-    login(site, &mut control).await?;
-    control.binary().await?;
+    let mut control = session(site, to, talk).await?;
     for size in SIZES {
         let port = control.epsv().await?.1;
         let told = SocketAddr::new(to.ip(), port);

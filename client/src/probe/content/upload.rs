@@ -11,9 +11,9 @@ use super::super::socket::Reach;
 use super::super::{Site, ftp};
 use super::SMALL_SEGMENT;
 use super::again::mode;
-use crate::ftp::{Control, Data, FtpError, Passive};
+use crate::ftp::{Data, FtpError, Passive};
 use crate::observation::content::Upload;
-use crate::observation::{Observations, Trouble};
+use crate::observation::{FtpTalk, Observations, Trouble};
 
 /// Several full-size packets, and what a log is made of.
 const LINE: &str = "fwdrill probe: this line is here to be uploaded\n";
@@ -27,19 +27,19 @@ pub(super) async fn explore(site: &Site<'_>, seen: &mut Observations) {
     let (true, Some(mode), Some(to)) = (ours, mode(talk), to) else {
         return;
     };
-    let mut uploads = vec![attempt(site, to, mode, None).await];
+    let mut uploads = vec![attempt(site, (to, talk), mode, None).await];
     // A refusal needs no second word; a connection that broke may have been chance.
     if uploads[0].trouble.is_some() && !uploads[0].is_refused() {
         let (again, small) = tokio::join!(
-            attempt(site, to, mode, None),
-            attempt(site, to, mode, Some(SMALL_SEGMENT))
+            attempt(site, (to, talk), mode, None),
+            attempt(site, (to, talk), mode, Some(SMALL_SEGMENT))
         );
         uploads.extend([again, small]);
     }
     seen.content.uploads = uploads;
 }
 
-async fn attempt(site: &Site<'_>, to: SocketAddr, mode: Passive, most: Option<u16>) -> Upload {
+async fn attempt(site: &Site<'_>, to: (SocketAddr, &FtpTalk), mode: Passive, most: Option<u16>) -> Upload {
     let suffix = most.map_or_else(String::new, |most| format!("-{most}"));
     let path = format!("/upload/fwdrill-probe/{}{suffix}.log", site.plan.drill);
     let content = LINE.repeat(LINES);
@@ -69,15 +69,13 @@ async fn attempt(site: &Site<'_>, to: SocketAddr, mode: Passive, most: Option<u1
 
 async fn store(
     site: &Site<'_>,
-    to: SocketAddr,
+    (to, talk): (SocketAddr, &FtpTalk),
     mode: Passive,
     most: Option<u16>,
     path: &str,
     content: &[u8],
 ) -> Result<u16, FtpError> {
-    let mut control = Control::connect(to, &site.limits).await?;
-    ftp::login(site, &mut control).await?;
-    control.binary().await?;
+    let mut control = ftp::session(site, to, talk).await?;
     let told = match mode {
         Passive::Pasv => control.pasv().await?.1.into(),
         Passive::Epsv | Passive::Auto => SocketAddr::new(to.ip(), control.epsv().await?.1),
