@@ -20,6 +20,8 @@ const COUNT: &str = "expected a number, 1 or more";
 /// A limit is to be one.
 const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 const SECONDS: &str = "expected a number of seconds, more than 0 and a day at most";
+/// tcp(7): TCP_KEEPIDLE is a number of seconds, 32767 at most.
+const WHOLE_SECONDS: &str = "expected a whole number of seconds, 1 to 32767";
 const ADVERTISED_FOR: &str =
     r#"expected a list such as [{ network = "10.20.0.0/24", address = "10.20.0.10" }] with IPv4 addresses"#;
 
@@ -123,6 +125,11 @@ pub(crate) const KEYS: &[Key] = &[
         path: "ftp.limits.data_connect_seconds",
         expected: SECONDS,
         set: |e, v| put(&mut e.ftp.limits.data_connect, seconds(v)),
+    },
+    Key {
+        path: "ftp.limits.keepalive_seconds",
+        expected: WHOLE_SECONDS,
+        set: |e, v| put(&mut e.ftp.limits.keepalive, whole_seconds(v)),
     },
     Key {
         path: "ftp.limits.stall_seconds",
@@ -293,6 +300,14 @@ fn between(value: &Value, least: usize, most: usize) -> Result<usize, Misfit> {
 fn seconds(value: &Value) -> Result<Duration, Misfit> {
     let seconds = value.number()?;
     if seconds > 0.0 && seconds <= LONGEST_WAIT.as_secs_f64() {
+        return Ok(Duration::from_secs_f64(seconds));
+    }
+    Err(None)
+}
+
+fn whole_seconds(value: &Value) -> Result<Duration, Misfit> {
+    let seconds = value.number()?;
+    if (1.0..=32_767.0).contains(&seconds) && seconds.fract() == 0.0 {
         return Ok(Duration::from_secs_f64(seconds));
     }
     Err(None)

@@ -23,6 +23,10 @@ pub struct FtpLimits {
     /// From a 227 or 229 to the data connection; then the port is somebody else's (our own engine).
     #[serde(rename = "data_connect_seconds", serialize_with = "seconds")]
     pub data_connect: Duration,
+    /// After so long without a packet on the control connection, TCP keepalive sends one: shorter than what NAT gateways and
+    /// firewalls grant an idle connection, so that a long transfer does not cost its control connection.
+    #[serde(rename = "keepalive_seconds", serialize_with = "seconds")]
+    pub keepalive: Duration,
     /// Without a byte on the data connection of a transfer.
     #[serde(rename = "stall_seconds", serialize_with = "seconds")]
     pub stall: Duration,
@@ -48,6 +52,7 @@ impl Default for FtpLimits {
             idle: Duration::from_secs(300),
             login: Duration::from_secs(60),
             data_connect: Duration::from_secs(30),
+            keepalive: Duration::from_secs(60),
             stall: Duration::from_secs(60),
             handshake: Duration::from_secs(15),
             failure_delay: Duration::from_millis(500),

@@ -43,10 +43,6 @@ use seats::Seats;
 use site::Site;
 use witness::Witness;
 
-/// Shorter than what NAT gateways and firewalls grant an idle connection, so that a long transfer on the data connection
-/// does not cost us the control connection.
-const KEEPALIVE: Duration = Duration::from_secs(60);
-
 /// Lives the control connections of the FTP service.
 #[async_trait]
 pub trait Engine: Send + Sync + 'static {
@@ -118,7 +114,7 @@ impl Service {
                 // Boxed: a session that is not refused shall not carry the buffer of one that is.
                 return Box::pin(refuse(stream)).await;
             };
-            keep_alive(&stream);
+            keep_alive(&stream, self.site.limits.keepalive);
             debug!("session begins");
             let connection = ControlConnection {
                 stream,
@@ -143,8 +139,8 @@ async fn refuse(mut stream: TcpStream) {
     }
 }
 
-fn keep_alive(stream: &TcpStream) {
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE).with_interval(KEEPALIVE);
+fn keep_alive(stream: &TcpStream, every: Duration) {
+    let keepalive = TcpKeepalive::new().with_time(every).with_interval(every);
     if let Err(error) = SockRef::from(stream).set_tcp_keepalive(&keepalive) {
         debug!(%error, "cannot keep the control connection alive");
     }
