@@ -4,6 +4,7 @@
 
 pub mod active;
 pub mod content;
+pub mod endurance;
 pub mod path;
 pub mod privacy;
 mod road;
@@ -58,6 +59,9 @@ pub struct Observations {
     /// What was asked of the FTP service besides.
     #[serde(default)]
     pub beside: privacy::Beside,
+    /// What shows only in numbers or over time.
+    #[serde(default)]
+    pub endurance: endurance::Endurance,
     /// The server's half.
     pub evidence: EvidenceFetch,
 }

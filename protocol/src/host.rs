@@ -59,6 +59,12 @@ pub struct Counters {
     pub attempt_fails: u64,
     /// Retransmissions that the host itself could not send: its own firewall or routing refused.
     pub retransmit_fails: u64,
+    /// Segments sent once more, because nobody had confirmed them.
+    #[serde(default)]
+    pub sent_again: u64,
+    /// Segments received behind one that was missing.
+    #[serde(default)]
+    pub out_of_order: u64,
 }
 
 impl Counters {
@@ -78,6 +84,8 @@ impl Counters {
             out_resets: tcp("OutRsts"),
             attempt_fails: tcp("AttemptFails"),
             retransmit_fails: more("TCPRetransFail"),
+            sent_again: tcp("RetransSegs"),
+            out_of_order: more("TCPOFOQueue"),
         })
     }
 
@@ -92,6 +100,8 @@ impl Counters {
             out_resets: self.out_resets.saturating_sub(before.out_resets),
             attempt_fails: self.attempt_fails.saturating_sub(before.attempt_fails),
             retransmit_fails: self.retransmit_fails.saturating_sub(before.retransmit_fails),
+            sent_again: self.sent_again.saturating_sub(before.sent_again),
+            out_of_order: self.out_of_order.saturating_sub(before.out_of_order),
         }
     }
 
@@ -125,8 +135,8 @@ mod tests {
 
     const SNMP: &str = "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams InUnknownProtos InDiscards InDelivers\n\
                         Ip: 1 64 1000 0 0 100 0 0 880\n\
-                        Tcp: RtoAlgorithm AttemptFails OutRsts\nTcp: 1 7 9\n";
-    const NETSTAT: &str = "TcpExt: SyncookiesSent ListenOverflows IPReversePathFilter TCPRetransFail\nTcpExt: 0 5 2 3\nIpExt: InNoRoutes\nIpExt: 4\n";
+                        Tcp: RtoAlgorithm AttemptFails RetransSegs OutRsts\nTcp: 1 7 8 9\n";
+    const NETSTAT: &str = "TcpExt: SyncookiesSent ListenOverflows IPReversePathFilter TCPOFOQueue TCPRetransFail\nTcpExt: 0 5 2 6 3\nIpExt: InNoRoutes\nIpExt: 4\n";
     const SNMP6: &str =
         "Ip6InReceives                   \t50\nIp6InDelivers                   \t40\nIp6OutForwDatagrams \t0\n";
 
@@ -149,6 +159,7 @@ mod tests {
             (counters.out_resets, counters.attempt_fails, counters.undelivered()),
             (9, 7, 30)
         );
+        assert_eq!((counters.sent_again, counters.out_of_order), (8, 6));
         assert_eq!(counters.since(&counters), Counters::default());
     }
 

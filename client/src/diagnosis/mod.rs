@@ -15,6 +15,7 @@ mod family;
 mod flows;
 mod hairpin;
 mod hidden_clients;
+mod limits;
 mod name;
 mod no_passive_port;
 mod passive_range;
@@ -47,6 +48,7 @@ type Rule = fn(&Facts) -> Vec<Diagnosis>;
 const RULES: &[Rule] = &[
     name::check,
     family::check,
+    limits::crowd::check,
     reach::check,
     wrong_service::check,
     hairpin::check,
@@ -62,6 +64,8 @@ const RULES: &[Rule] = &[
     content::check,
     exposure::check,
     proxied::check,
+    limits::idle::check,
+    limits::throughput::check,
 ];
 
 /// What the facts mean: the report of one drill. Pure; the order of observations does not matter.
@@ -93,7 +97,11 @@ pub fn diagnose(estate: &Estate, seen: &Observations) -> Report {
 }
 
 fn findings(facts: &Facts) -> Vec<Finding> {
-    let diagnoses: Vec<Diagnosis> = RULES.iter().flat_map(|rule| rule(facts)).collect();
+    let mut diagnoses: Vec<Diagnosis> = RULES.iter().flat_map(|rule| rule(facts)).collect();
+    // A path that loses packets makes all kinds of silence.
+    diagnoses.retain(|diagnosis| !limits::loss::explains(facts, &diagnosis.finding));
+    diagnoses.retain(|diagnosis| !limits::throughput::explains(facts, &diagnosis.finding));
+    diagnoses.extend(limits::loss::check(facts));
     let mut findings = fold_consequences(diagnoses);
     findings.sort_by_key(|finding| (finding.severity, finding.confidence));
     findings

@@ -106,6 +106,7 @@ pub(crate) fn healthy() -> Observations {
         path: Default::default(),
         content: Default::default(),
         beside: Default::default(),
+        endurance: Default::default(),
         evidence: EvidenceFetch::Joined(Evidence {
             schema: Evidence::SCHEMA.to_owned(),
             server: ServerState {

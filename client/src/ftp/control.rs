@@ -185,7 +185,7 @@ impl Control {
         self.reply_within(command, self.limits.reply).await
     }
 
-    async fn reply_within(&mut self, command: &str, limit: Duration) -> Result<Reply, FtpError> {
+    pub(super) async fn reply_within(&mut self, command: &str, limit: Duration) -> Result<Reply, FtpError> {
         let deadline = Instant::now() + limit;
         let failure = loop {
             match Reply::parse(&self.received) {

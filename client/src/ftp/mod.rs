@@ -26,6 +26,7 @@ mod control;
 mod data;
 mod error;
 mod passive;
+mod pause;
 mod privacy;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,7 @@ use fwdrill_protocol::ftp_reply::Reply;
 use fwdrill_protocol::report::Outcome;
 use fwdrill_protocol::update_set::{MANIFEST_FILE, Manifest};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::connect::{connect, connect_as_far_as};
 use super::content::{Content, SMALL_SEGMENT, file_to_try};
@@ -40,6 +40,12 @@ pub(super) struct Wanted<'a> {
     pub(super) active: bool,
 }
 
+/// How long the whole dialogue may take: a dozen answers one after the other, each of which may be late.
+const LONGEST: Duration = Duration::from_secs(14);
+
+/// How long a server has to say goodbye.
+const LEAVE: Duration = Duration::from_millis(200);
+
 /// Has the whole dialogue over a control connection that stands.
 pub(super) async fn talk(site: &Site<'_>, stream: TcpStream, wanted: Wanted<'_>) -> FtpTalk {
     let mut talk = FtpTalk::default();
@@ -62,18 +68,27 @@ pub(super) async fn talk(site: &Site<'_>, stream: TcpStream, wanted: Wanted<'_>)
             }
         };
     }
-    match converse(site, &mut control, &mut talk, wanted).await {
-        Ok(()) => {
+    match timeout(LONGEST, converse(site, &mut control, &mut talk, wanted)).await {
+        Ok(Ok(())) => {
             talk.transcript = transcript(&control);
             // A server that still tries to connect in active mode hears nothing else.
             if talk.active.as_ref().is_none_or(|active| active.trouble.is_none()) {
-                // How a server takes leave decides nothing.
-                let _ = control.quit().await;
+                // How a server takes leave decides nothing: nobody waits long for it.
+                let _ = timeout(LEAVE, control.quit()).await;
             }
         }
-        Err(error) => {
+        Ok(Err(error)) => {
             talk.trouble = Some(trouble(&error));
             talk.transcript = transcript(&control);
+        }
+        Err(_) => {
+            talk.transcript = transcript(&control);
+            talk.trouble = Some(Trouble {
+                during: "the whole dialogue".to_owned(),
+                outcome: Outcome::CheckFailed,
+                text: format!("not done within {} s", LONGEST.as_secs()),
+                wrong_protocol: false,
+            });
         }
     }
     talk
@@ -164,7 +179,7 @@ async fn converse(
 }
 
 /// As the user asked; else as the drill, and anonymously where the server does not know drills.
-async fn login(site: &Site<'_>, control: &mut Control) -> Result<String, FtpError> {
+pub(super) async fn login(site: &Site<'_>, control: &mut Control) -> Result<String, FtpError> {
     if let Some((user, password)) = &site.plan.login {
         return control.login(user, password).await.map(|_| user.clone());
     }

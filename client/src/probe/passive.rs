@@ -1,6 +1,7 @@
 //! The passive range, port by port: with the server's sweep where it offers one, else by dialling
 //! ports on which nothing listens.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -16,6 +17,7 @@ use super::Site;
 use super::connect::connect;
 use super::evidence::services;
 use super::http::short_answer;
+use crate::observation::endurance::Crowd;
 use crate::observation::{Observations, PassiveObservation, PassivePort};
 use crate::plan::Range;
 
@@ -31,14 +33,15 @@ const SLOWLY: usize = 3;
 /// And with which distance: rate limits count by the second.
 const APART: Duration = Duration::from_millis(1100);
 
-/// Tries the ports that the plan chooses. Nothing is tried where no FTP session was had: without
-/// one the range serves nobody.
+/// Whether the range is worth a look: without an FTP session it serves nobody.
+pub(super) fn is_wanted(site: &Site<'_>, seen: &Observations) -> bool {
+    let session = seen.ftp.as_ref().is_some_and(|talk| talk.logged_in_as.is_some());
+    site.plan.range != Range::None && session
+}
+
+/// Tries the ports that the plan chooses.
 pub(super) async fn observe(site: &Site<'_>, seen: &Observations) -> PassiveObservation {
     let mut observed = seen.passive.clone();
-    let session = seen.ftp.as_ref().is_some_and(|talk| talk.logged_in_as.is_some());
-    if site.plan.range == Range::None || !session {
-        return observed;
-    }
     match offer(site, seen).await {
         Ok(offer) => {
             observed.planned = offer.listening.iter().chain(offer.busy.iter()).collect();
@@ -46,12 +49,12 @@ pub(super) async fn observe(site: &Site<'_>, seen: &Observations) -> PassiveObse
             let chosen = site.plan.range.choose(&observed.planned);
             observed.ports = sweep(site, seen, &chosen, offer).await;
             observed.busy = chosen.without(&tried(&observed.ports));
-            observed.again = one_by_one(site, &observed.ports).await;
+            observed.again = one_by_one(site, seen, &observed.ports).await;
         }
         Err(refusal) => {
             observed.no_sweep = Some(refusal);
             observed.ports = dial(site, &site.plan.range.choose(&observed.planned), false).await;
-            observed.again = one_by_one(site, &observed.ports).await;
+            observed.again = one_by_one(site, seen, &observed.ports).await;
         }
     }
     observed.ports.sort_by_key(|tried| tried.port);
@@ -64,8 +67,9 @@ async fn sweep(site: &Site<'_>, seen: &Observations, chosen: &PortSet, first: Sw
     let mut found = dial(site, &both(chosen, &first.listening), true).await;
     let (open, holes): (Vec<PassivePort>, Vec<PassivePort>) =
         found.drain(..).partition(|tried| tried.answered_as.is_some());
-    // Where nothing came through, a few ports more say nothing new.
-    let again = if open.is_empty() {
+    // Where nothing came through, or everything does now and then, a few ports more say nothing new.
+    let hindered = seen.endurance.crowd.as_ref().is_some_and(Crowd::hindered);
+    let again = if open.is_empty() || hindered {
         PortSet::default()
     } else {
         chosen.without(&tried(&open))
@@ -84,7 +88,8 @@ async fn sweep(site: &Site<'_>, seen: &Observations, chosen: &PortSet, first: Sw
 }
 
 async fn dial(site: &Site<'_>, ports: &PortSet, swept: bool) -> Vec<PassivePort> {
-    let tries = ports.iter().map(|port| attempt(site, port, swept)).collect::<Vec<_>>();
+    let free = ports.iter().filter(|port| *port != site.held.load(Ordering::Relaxed));
+    let tries = free.map(|port| attempt(site, port, swept)).collect::<Vec<_>>();
     stream::iter(tries).buffer_unordered(AT_ONCE).collect().await
 }
 
@@ -153,7 +158,10 @@ async fn answer(site: &Site<'_>, mut stream: TcpStream) -> (Option<u16>, Option<
 
 /// Dials a few of the holes among open ports again, slowly: whoever limits how fast connections come lets these in, and so
 /// does a path that loses packets.
-async fn one_by_one(site: &Site<'_>, ports: &[PassivePort]) -> Vec<PassivePort> {
+async fn one_by_one(site: &Site<'_>, seen: &Observations, ports: &[PassivePort]) -> Vec<PassivePort> {
+    if seen.endurance.crowd.as_ref().is_some_and(Crowd::hindered) {
+        return Vec::new();
+    }
     let silent: Vec<u16> = ports
         .iter()
         .filter(|tried| tried.attempt.outcome == Outcome::Timeout)

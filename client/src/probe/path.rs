@@ -7,12 +7,14 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use fwdrill_protocol::flow::{Expected, Flow};
 use fwdrill_protocol::report::Outcome;
+use tokio::time::timeout;
 
 use super::answer_ttl::answer_ttl;
 use super::connect::connect;
 use super::knock::Knocks;
 use super::trace::{Care, trace};
 use super::{Site, services_that_answered};
+use crate::observation::endurance::Crowd;
 use crate::observation::path::{PathFacts, Trace};
 use crate::observation::{Attempt, Observations, PassiveTalk};
 use crate::plan::Range;
@@ -37,12 +39,7 @@ pub(super) async fn explore(site: &Site<'_>, seen: &Observations) -> PathFacts {
     let patience = patience(seen);
     let elsewhere = elsewhere(site, seen);
     if suspects.is_empty() && elsewhere.is_none() {
-        // A proxy does not show in anything else.
-        if site.plan.range != Range::None {
-            let services = services_that_answered(seen).into_iter().take(FEW);
-            facts.traces = join_all(services.map(|to| trace(to, patience, Care::Light))).await;
-            facts.reference = farthest(&facts.traces);
-        }
+        facts.reference = farthest(&facts.traces);
         return facts;
     }
     facts.reference = services_that_answered(seen)
@@ -62,23 +59,37 @@ pub(super) async fn explore(site: &Site<'_>, seen: &Observations) -> PathFacts {
         .collect();
     // First, and alone: the answers that the other probes leave unheard would be counted too.
     if !suspects.is_empty() {
-        facts.knocks = Knocks::new(site, seen, patience).at_all(&suspects).await;
+        let knocks = Knocks::new(site, seen, patience);
+        facts.knocks = timeout(site.left(), knocks.at_all(&suspects)).await.unwrap_or_default();
     }
     let silent = suspects.iter().filter(|suspect| suspect.outcome == Outcome::Timeout);
-    let (traces, patient) = tokio::join!(
-        join_all(traced.iter().map(|to| trace(*to, patience, Care::Full))),
-        join_all(silent.map(|suspect| connect(suspect.to, PATIENT)))
-    );
+    let walked = async {
+        tokio::join!(
+            join_all(traced.iter().map(|to| trace(*to, patience, Care::Full))),
+            join_all(silent.map(|suspect| connect(suspect.to, PATIENT)))
+        )
+    };
+    let Ok((traces, patient)) = timeout(site.left(), walked).await else {
+        return facts;
+    };
     facts.traces = traces;
     facts.patient = patient.into_iter().map(|(attempt, _)| attempt).collect();
-    let ttls = join_all(
-        answering
-            .iter()
-            .map(|(to, outcome)| answer_ttl(*to, *outcome, patience)),
-    )
-    .await;
+    let ttls = answering
+        .iter()
+        .map(|(to, outcome)| answer_ttl(*to, *outcome, patience));
+    let ttls = timeout(site.left(), join_all(ttls)).await.unwrap_or_default();
     facts.answers = ttls.into_iter().flatten().collect();
     facts
+}
+
+/// Traces of services that work, where nothing has to be explained so far: a proxy does not show in anything else.
+pub(super) async fn glance(site: &Site<'_>, seen: &Observations) -> Vec<Trace> {
+    if site.plan.range == Range::None || !suspects(site, seen).is_empty() {
+        return Vec::new();
+    }
+    let patience = patience(seen);
+    let services = services_that_answered(seen).into_iter().take(FEW);
+    join_all(services.map(|to| trace(to, patience, Care::Light))).await
 }
 
 /// Of traces of services that work, the longest: who answers nearer may be somebody else.
@@ -107,7 +118,8 @@ fn suspects(site: &Site<'_>, seen: &Observations) -> Vec<Suspect> {
         .take(MOST)
         .collect();
     // One port of the range stands for all of them.
-    if wanted(Flow::FtpPassive) {
+    let hindered = seen.endurance.crowd.as_ref().is_some_and(Crowd::hindered);
+    if wanted(Flow::FtpPassive) && !hindered && !is_opened_for_sessions(seen) {
         suspects.extend(seen.passive.ports.iter().find_map(|port| {
             let outcome = port.attempt.outcome;
             let lost = matches!(outcome, Outcome::Timeout | Outcome::Unreachable)
@@ -140,6 +152,14 @@ fn elsewhere(site: &Site<'_>, seen: &Observations) -> Option<SocketAddr> {
     told(talk)
 }
 
+/// Whether every session's data connection worked and no port of the range did beside them: a helper opens them one by one,
+/// and nobody is to blame.
+fn is_opened_for_sessions(seen: &Observations) -> bool {
+    let mut talks = seen.ftp.iter().flat_map(|talk| &talk.passive).peekable();
+    let ports = &seen.passive.ports;
+    talks.peek().is_some() && talks.all(PassiveTalk::worked) && ports.iter().all(|tried| !tried.attempt.stood())
+}
+
 fn suspect(flow: Flow, attempt: &Attempt, seen: &Observations) -> Option<Suspect> {
     let sentinel = matches!(flow, Flow::Agent | Flow::Events | Flow::Console);
     if sentinel && attempt.stood() && seen.evidence.joined().is_none() {
@@ -159,18 +179,26 @@ fn suspect(flow: Flow, attempt: &Attempt, seen: &Observations) -> Option<Suspect
     })
 }
 
+/// Round trips of this length, milliseconds, make a dialogue last for seconds.
+const LONG_MS: f64 = 150.0;
+
+/// Whether even the fastest handshake took long.
+pub(super) fn is_long(seen: &Observations) -> bool {
+    let stood = seen.attempts.values().filter(|attempt| attempt.stood());
+    let fastest = stood.filter_map(|attempt| attempt.rtt_ms).fold(f64::INFINITY, f64::min);
+    fastest.is_finite() && fastest >= LONG_MS
+}
+
 /// How long a hop gets to answer: a few round trips, as far as they are known.
 fn patience(seen: &Observations) -> Duration {
-    let slowest = seen
-        .attempts
-        .values()
-        .filter(|attempt| attempt.stood())
-        .filter_map(|attempt| attempt.rtt_ms)
-        .fold(f64::NAN, f64::max);
-    if slowest.is_nan() {
+    let stood = seen.attempts.values().filter(|attempt| attempt.stood());
+    let mut times: Vec<f64> = stood.filter_map(|attempt| attempt.rtt_ms).collect();
+    times.sort_by(f64::total_cmp);
+    // Not the slowest: a handshake that needed a second SYN says nothing about the path's length.
+    let Some(usual) = times.get(times.len() / 2) else {
         return Duration::from_millis(800);
-    }
-    Duration::from_secs_f64((slowest * 4.0 / 1000.0).clamp(0.3, 2.5))
+    };
+    Duration::from_secs_f64((usual * 4.0 / 1000.0).clamp(0.3, 2.5))
 }
 
 /// The address from which the target is dialled. Connecting a UDP socket sends nothing.

@@ -22,10 +22,13 @@ const FARTHEST: usize = 32;
 /// was silent is asked again after this long.
 const REFILL: Duration = Duration::from_millis(1100);
 
+/// A SYN and its repetition after a second.
+const REPEATED: Duration = Duration::from_millis(1300);
+
 /// How much an answer is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Care {
-    /// Who is silent is silent.
+    /// Who is silent is silent, but for the last before the port itself.
     Light,
     /// Who is silent is asked once more, a second later.
     Full,
@@ -39,10 +42,18 @@ pub(super) async fn trace(to: SocketAddr, patience: Duration, care: Care) -> Tra
         answers: Vec::new(),
     };
     walk.on().await;
-    if care == Care::Full && !walk.unclear().is_empty() {
-        sleep(REFILL).await;
-        walk.again().await;
-        walk.on().await;
+    match care {
+        Care::Full if !walk.unclear().is_empty() => {
+            sleep(REFILL).await;
+            walk.again(walk.unclear()).await;
+            walk.on().await;
+        }
+        Care::Full => {}
+        Care::Light => {
+            // A lost SYN must not make the port look farther than it is: here the kernel has time to repeat it.
+            walk.patience = walk.patience.max(REPEATED);
+            walk.again(walk.before_the_end()).await;
+        }
     }
     walk.trace()
 }
@@ -81,8 +92,7 @@ impl Walk {
         }
     }
 
-    async fn again(&mut self) {
-        let unclear = self.unclear();
+    async fn again(&mut self, unclear: Vec<usize>) {
         let answers = self.ask(unclear.iter().copied()).await;
         for (ttl, answer) in unclear.into_iter().zip(answers) {
             if let Some(known) = self.answers.get_mut(ttl - 1) {
@@ -120,6 +130,16 @@ impl Walk {
             .take(most)
             .enumerate()
             .filter(|(_, answer)| **answer == Answer::Nothing)
+            .map(|(at, _)| at + 1)
+            .collect()
+    }
+
+    /// Silent TTLs right before the port's own answer: from there it may have answered, too.
+    fn before_the_end(&self) -> Vec<usize> {
+        let end = self.answers.iter().position(|answer| matches!(answer, Answer::End(_)));
+        let before = self.answers.iter().take(end.unwrap_or(0)).enumerate().rev();
+        before
+            .take_while(|(_, answer)| **answer == Answer::Nothing)
             .map(|(at, _)| at + 1)
             .collect()
     }
@@ -210,5 +230,8 @@ mod tests {
         assert_eq!(walk(&[Nothing; 4]).unclear(), [1, 2]);
         assert_eq!(walk(&[hop, Nothing, end]).unclear(), [2]);
         assert_eq!(walk(&[hop, hop, end, end]).unclear(), [0; 0]);
+        assert_eq!(walk(&[Nothing, hop, Nothing, Nothing, end]).before_the_end(), [4, 3]);
+        assert_eq!(walk(&[hop, end, end]).before_the_end(), [0; 0]);
+        assert_eq!(walk(&[hop, Nothing]).before_the_end(), [0; 0]);
     }
 }

@@ -1,6 +1,6 @@
 //! Where something else is probed than the server that the estate names (an update agent, a mirror): what that one has.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use fwdrill_protocol::update_set::VersionAnswer;
@@ -9,7 +9,6 @@ use super::super::connect::connect;
 use super::super::http::{VERSION_PATH, beginning, request, trouble};
 use super::super::{Site, resolve};
 use crate::http::{HttpError, get_over};
-use crate::observation::Observations;
 use crate::observation::content::Upstream;
 use crate::plan::Depth;
 
@@ -17,14 +16,13 @@ use crate::plan::Depth;
 const LIMIT: Duration = Duration::from_millis(2500);
 
 /// Asks the version service of the estate's server, if that is another host than the one that is probed.
-pub(in crate::probe) async fn ask(site: &Site<'_>, seen: &Observations) -> Option<Upstream> {
+pub(in crate::probe) async fn ask(site: &Site<'_>, probed: &[IpAddr]) -> Option<Upstream> {
     let host = site.plan.estate.server.host.as_deref()?;
     if site.plan.depth < Depth::Usual || host.eq_ignore_ascii_case(&site.plan.target) {
         return None;
     }
     let resolution = resolve(host).await;
-    let own = &seen.resolution.addresses;
-    if resolution.addresses.iter().any(|address| own.contains(address)) {
+    if resolution.addresses.iter().any(|address| probed.contains(address)) {
         return None;
     }
     let answer = match resolution.addresses.first() {
