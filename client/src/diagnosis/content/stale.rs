@@ -486,13 +486,22 @@ fn relay(facts: &Facts, newest: &Newest) -> Option<Diagnosis> {
     ))
 }
 
+/// Whether the server itself said which set is in force; a record joined later may know the server without it.
+fn server_named_its_set(facts: &Facts) -> bool {
+    facts
+        .seen
+        .evidence
+        .joined()
+        .is_some_and(|evidence| evidence.set.is_some())
+}
+
 /// The client has a newer set than it is offered.
 fn rollback(facts: &Facts, newest: &Newest) -> Option<Diagnosis> {
     let have = facts.seen.content.have.filter(|have| *have > newest.serial)?;
     let relay = is_relay(facts);
     let others = match relay {
         true => vec![RelayStale],
-        false if facts.server().is_some() => Vec::new(),
+        false if server_named_its_set(facts) => Vec::new(),
         false => vec![ForwardWrongHost, CacheStale, RelayStale],
     };
     Some(whole(
@@ -531,7 +540,7 @@ fn expired(facts: &Facts, offers: &[Offer], newest: &Newest) -> Option<Diagnosis
     let relay = is_relay(facts);
     let (id, others) = match relay {
         true => (RelayStale, vec![VersionStale]),
-        false if facts.server().is_some() => (VersionStale, Vec::new()),
+        false if server_named_its_set(facts) => (VersionStale, Vec::new()),
         false => (VersionStale, vec![RelayStale, CacheStale]),
     };
     Some(whole(
