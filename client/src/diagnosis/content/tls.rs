@@ -40,11 +40,24 @@ fn shown(facts: &Facts, flow: Flow) -> Option<Sha256> {
     talks.filter_map(|talk| talk.tls.as_ref()?.certificate).next()
 }
 
+/// Whether FTP leads to another update server than the one that was asked: that one has a certificate of its own, too.
+fn is_another_servers(facts: &Facts) -> bool {
+    let in_force = facts.seen.evidence.joined().and_then(|evidence| evidence.set.as_ref());
+    in_force.is_some_and(|in_force| {
+        super::sets(facts)
+            .into_iter()
+            .any(|(flow, _, set)| !matches!(flow, Flow::Http | Flow::Version) && set.serial != in_force.serial)
+    })
+}
+
 fn finding(facts: &Facts, flow: Flow) -> Option<Finding> {
     let found = match flow {
         Flow::Http | Flow::FtpControl => shown(facts, flow)?,
         _ => return None,
     };
+    if flow == Flow::FtpControl && is_another_servers(facts) {
+        return None;
+    }
     let severity = severity(facts, flow)?;
     let own = facts.server().and_then(|server| server.certificate);
     let pinned = facts.estate.tls.fingerprint;

@@ -9,8 +9,10 @@ use super::geometry::{Road, shows};
 use crate::observation::{Attempt, Icmp};
 use FindingId::{ClientEgressBlocked, ClientHostBlocked, ForwardDeadHost, NoRoute, PortRejected, ServerHostBlocked};
 
-/// Linux asks three times, a second apart, before it says that a neighbour does not answer (arp(7), mcast_solicit).
-const NEIGHBOUR_ASKED_MS: f64 = 900.0;
+/// Linux asks three times, a second apart, before it says that a neighbour does not answer (arp(7), mcast_solicit). An
+/// error that comes earlier may as well be the quick answer to a SYN that was sent again, the first one's having been
+/// withheld by the router's limit.
+const NEIGHBOUR_ASKED_MS: f64 = 2500.0;
 
 pub(super) fn judge(facts: &Facts, attempt: &Attempt) -> Cause {
     let road = Road::to(facts, attempt.to);
