@@ -234,7 +234,7 @@ mod tests {
     use super::super::diagnose;
     use super::super::testing::*;
     use super::*;
-    use crate::observation::{EvidenceFetch, Observations};
+    use crate::observation::Observations;
 
     const OWN: &str = "198.51.100.10:50000";
     const PRIVATE: &str = "192.168.50.10:50000";
@@ -257,11 +257,6 @@ mod tests {
 
     fn with(mut seen: Observations, event: Event) -> Observations {
         sighted(&mut seen, Flow::FtpPassive, event);
-        seen
-    }
-
-    fn alone(mut seen: Observations) -> Observations {
-        seen.evidence = EvidenceFetch::NotAsked;
         seen
     }
 

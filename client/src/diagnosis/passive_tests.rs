@@ -7,7 +7,7 @@ use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity}
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::ftp_reply::Reply;
 use fwdrill_protocol::host::{Counters, HostState};
-use fwdrill_protocol::report::{Outcome, Report, Verdict};
+use fwdrill_protocol::report::{Outcome, Verdict};
 use fwdrill_protocol::sighting::Event;
 
 use super::testing::*;
@@ -15,19 +15,10 @@ use crate::observation::path::{AnswerTtl, Growth, Knock, Trace, TraceEnd};
 use crate::observation::privacy::HelperTest;
 use crate::observation::*;
 
-fn ids(report: &Report) -> Vec<FindingId> {
-    report.findings.iter().map(|finding| finding.id).collect()
-}
-
 fn only(seen: &Observations) -> Finding {
     let mut report = report_of(seen);
     assert_eq!(report.findings.len(), 1, "{:#?}", report.findings);
     report.findings.remove(0)
-}
-
-fn alone(mut seen: Observations) -> Observations {
-    seen.evidence = EvidenceFetch::Unavailable("nothing answers".to_owned());
-    seen
 }
 
 const ROUTERS: [[u8; 4]; 3] = [[192, 168, 50, 1], [198, 51, 100, 1], SERVER];
@@ -111,7 +102,7 @@ fn only_a_server_that_counted_nothing_makes_a_blocked_range_certain() {
             vec![]
         )
     );
-    let finding = only(&alone(passed));
+    let finding = only(&unanswered(passed));
     assert_eq!(finding.confidence, Confidence::Likely);
     assert!(finding.alternatives.contains(&FindingId::ServerHostBlocked));
     assert!(finding.alternatives.contains(&FindingId::DataReturnPathBroken));
@@ -204,7 +195,7 @@ fn a_port_that_somebody_else_answers_is_stolen_and_a_range_of_them_is_forwarded_
 
 #[test]
 fn without_a_sweep_ports_that_answer_beside_silent_ones_are_part_of_a_range() {
-    let mut seen = alone(blocked_range());
+    let mut seen = unanswered(blocked_range());
     seen.passive.swept = false;
     seen.passive.ports[0] = passive_port(3023, Outcome::Refused);
     let finding = only(&seen);
@@ -238,7 +229,7 @@ fn a_helper_that_opens_ports_for_one_mode_only_is_named() {
         (finding.id, finding.confidence),
         (FindingId::AlgIgnoresReply, Confidence::Certain)
     );
-    let mut seen = alone(seen);
+    let mut seen = unanswered(seen);
     seen.passive.swept = false;
     assert_eq!(only(&seen).confidence, Confidence::Likely);
     // Nothing else tried: one port that works and one that does not may be half a range.
@@ -283,7 +274,7 @@ fn coalesced() -> Observations {
 fn a_reply_behind_another_one_is_not_seen_by_a_helper_that_opens_ports_for_the_other_mode() {
     let mut seen = coalesced();
     seen.ftp.as_mut().unwrap().passive[0] = passive(PassiveCommand::Epsv, at(3100));
-    for seen in [seen.clone(), alone(seen.clone())] {
+    for seen in [seen.clone(), unanswered(seen.clone())] {
         let finding = only(&seen);
         assert_eq!(
             (finding.id, &finding.alternatives[..]),
@@ -367,7 +358,7 @@ fn a_passive_reply_that_was_sent_and_never_came_was_dropped_by_a_helper() {
         (finding.id, finding.confidence),
         (FindingId::AlgDropsReply, Confidence::Certain)
     );
-    let finding = only(&alone(without_reply()));
+    let finding = only(&unanswered(without_reply()));
     assert_eq!(
         (finding.id, finding.confidence),
         (FindingId::AlgDropsReply, Confidence::Likely)
@@ -405,7 +396,7 @@ fn a_data_connection_that_the_server_refuses_for_its_address_is_a_mismatch() {
         (FindingId::DataSourceMismatch, Confidence::Certain)
     );
     assert!(finding.evidence.iter().any(|line| line.contains("198.51.100.3")));
-    let finding = only(&alone(unserved()));
+    let finding = only(&unanswered(unserved()));
     assert_eq!(finding.confidence, Confidence::Possible);
     assert!(finding.alternatives.contains(&FindingId::PassivePortStolen));
 }
@@ -423,7 +414,7 @@ fn no_port() -> Observations {
 
 #[test]
 fn a_server_without_a_free_port_is_exhausted_unless_somebody_else_holds_it() {
-    assert_eq!(only(&alone(no_port())).id, FindingId::PassiveRangeExhausted);
+    assert_eq!(only(&unanswered(no_port())).id, FindingId::PassiveRangeExhausted);
     let mut seen = no_port();
     let EvidenceFetch::Joined(evidence) = &mut seen.evidence else {
         panic!("healthy paths have evidence");

@@ -195,12 +195,8 @@ mod tests {
     use super::*;
     use crate::observation::privacy::{HelperTest, TlsTalk};
     use crate::observation::{EvidenceFetch, Observations};
-    use fwdrill_protocol::report::Report;
-    use fwdrill_protocol::update_set::Sha256;
 
-    fn ids(report: &Report) -> Vec<FindingId> {
-        report.findings.iter().map(|finding| finding.id).collect()
-    }
+    use fwdrill_protocol::update_set::Sha256;
 
     fn tls() -> Option<TlsTalk> {
         Some(TlsTalk {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::port_set::PortSet;
 use fwdrill_protocol::evidence::{Evidence, ServerState};
+use fwdrill_protocol::finding::FindingId;
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::ftp_reply::Reply;
 use fwdrill_protocol::report::{Outcome, Report};
@@ -19,6 +20,33 @@ pub(crate) const SERVER: [u8; 4] = [203, 0, 113, 2];
 
 pub(crate) fn report_of(seen: &Observations) -> Report {
     super::diagnose(&Estate::default(), seen)
+}
+
+pub(crate) fn ids(report: &Report) -> Vec<FindingId> {
+    report.findings.iter().map(|finding| finding.id).collect()
+}
+
+/// What a client would have that asks for no evidence.
+pub(crate) fn alone(mut seen: Observations) -> Observations {
+    seen.evidence = EvidenceFetch::NotAsked;
+    seen
+}
+
+/// What a client has that asked for evidence and got none.
+pub(crate) fn unanswered(mut seen: Observations) -> Observations {
+    seen.evidence = EvidenceFetch::Unavailable("nothing answers".to_owned());
+    seen
+}
+
+/// The server says that it gave this answer to the request for the manifest over HTTP.
+pub(crate) fn answered(evidence: &mut Evidence, status: u16) {
+    let mut answered = evidence.sightings[0].clone();
+    answered.flow = Flow::Http;
+    answered.event = Event::Answered {
+        request: "GET /manifest.json".to_owned(),
+        status,
+    };
+    evidence.sightings.push(answered);
 }
 
 pub(crate) fn at(port: u16) -> SocketAddr {

@@ -2,23 +2,13 @@ use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::port_set::PortSet;
 use fwdrill_protocol::finding::{Confidence, FindingId, Severity};
 use fwdrill_protocol::flow::{Expected, Flow};
-use fwdrill_protocol::report::{Outcome, Report, Seen, State, Verdict};
+use fwdrill_protocol::report::{Outcome, Seen, State, Verdict};
 use fwdrill_protocol::update_set::Sha256;
 use proptest::prelude::*;
 
 use super::testing::*;
 use super::{diagnose, list};
 use crate::observation::*;
-
-fn ids(report: &Report) -> Vec<FindingId> {
-    report.findings.iter().map(|finding| finding.id).collect()
-}
-
-/// What the client alone would have.
-fn alone(mut seen: Observations) -> Observations {
-    seen.evidence = EvidenceFetch::Unavailable("nothing answers".to_owned());
-    seen
-}
 
 fn ending(seen: &mut Observations, flow: Flow, outcome: Outcome) {
     let to = seen.attempts[&flow].to;
@@ -37,12 +27,12 @@ fn ending(seen: &mut Observations, flow: Flow, outcome: Outcome) {
 
 #[test]
 fn a_healthy_path_has_no_finding() {
-    for seen in [healthy(), alone(healthy())] {
+    for seen in [healthy(), unanswered(healthy())] {
         let report = report_of(&seen);
         assert_eq!((ids(&report), report.verdict), (vec![], Verdict::Pass));
     }
     assert!(report_of(&healthy()).both_ends);
-    assert_eq!(report_of(&alone(healthy())).flows[0].seen_by_server, Seen::Unknown);
+    assert_eq!(report_of(&unanswered(healthy())).flows[0].seen_by_server, Seen::Unknown);
 }
 
 #[test]
@@ -95,7 +85,7 @@ fn a_refused_port_that_the_server_listens_on_is_not_the_servers() {
 
 #[test]
 fn a_refused_port_seen_from_the_client_alone_leaves_alternatives() {
-    let mut seen = alone(healthy());
+    let mut seen = unanswered(healthy());
     ending(&mut seen, Flow::Events, Outcome::Refused);
     let report = report_of(&seen);
     assert_eq!(ids(&report), [FindingId::ServerNotListening]);
@@ -105,7 +95,7 @@ fn a_refused_port_seen_from_the_client_alone_leaves_alternatives() {
 
 #[test]
 fn an_icmp_prohibition_is_a_rejection_and_names_who_sent_it() {
-    let mut seen = alone(healthy());
+    let mut seen = unanswered(healthy());
     ending(&mut seen, Flow::Version, Outcome::Unreachable);
     let rejected = seen.attempts.get_mut(&Flow::Version).unwrap();
     rejected.icmp = Some(Icmp {
@@ -121,7 +111,7 @@ fn an_icmp_prohibition_is_a_rejection_and_names_who_sent_it() {
 
 #[test]
 fn host_unreachable_is_no_rejection() {
-    let mut seen = alone(healthy());
+    let mut seen = unanswered(healthy());
     ending(&mut seen, Flow::Version, Outcome::Unreachable);
     seen.attempts.get_mut(&Flow::Version).unwrap().icmp = Some(Icmp {
         kind: 3,
@@ -135,7 +125,7 @@ fn host_unreachable_is_no_rejection() {
 
 #[test]
 fn silent_ports_are_one_finding_that_names_them_all() {
-    let mut seen = alone(healthy());
+    let mut seen = unanswered(healthy());
     ending(&mut seen, Flow::Version, Outcome::Timeout);
     ending(&mut seen, Flow::Events, Outcome::Timeout);
     let report = report_of(&seen);
@@ -175,7 +165,7 @@ fn a_failed_check_is_neither_open_nor_blocked() {
 
 #[test]
 fn a_closed_range_behind_an_open_control_port_blames_the_passive_range() {
-    for seen in [blocked_range(), alone(blocked_range())] {
+    for seen in [blocked_range(), unanswered(blocked_range())] {
         let report = report_of(&seen);
         assert_eq!(ids(&report), [FindingId::PassiveRangeBlocked]);
         assert!(report.findings[0].remedy.contains("3023-3332,3334-4022"));
@@ -211,7 +201,7 @@ fn half_a_range_is_partial_and_the_ports_are_named() {
 
 #[test]
 fn without_a_sweep_a_rst_from_an_idle_port_is_no_fault() {
-    let mut seen = alone(healthy());
+    let mut seen = unanswered(healthy());
     seen.passive.swept = false;
     for tried in &mut seen.passive.ports {
         *tried = passive_port(tried.port, Outcome::Refused);
@@ -399,7 +389,7 @@ proptest! {
         ranges in proptest::collection::vec(any_outcome(), 4),
         joined in any::<bool>(),
     ) {
-        let mut seen = if joined { healthy() } else { alone(healthy()) };
+        let mut seen = if joined { healthy() } else { unanswered(healthy()) };
         for (tried, outcome) in seen.passive.ports.iter_mut().zip(ranges) {
             *tried = passive_port(tried.port, outcome);
         }

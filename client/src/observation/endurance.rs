@@ -67,6 +67,22 @@ const SYN_AGAIN_MS: f64 = 700.0;
 const SEGMENT_AGAIN_MS: f64 = 190.0;
 
 impl Crowd {
+    /// Those that came at once, and nothing known of what follows.
+    pub fn of(to: SocketAddr, besides: usize, together: Vec<Member>) -> Self {
+        Crowd {
+            to,
+            besides,
+            together,
+            elsewhere: Vec::new(),
+            after: Vec::new(),
+            apart: Vec::new(),
+            accepted: None,
+            waiting: None,
+            half_open: None,
+            counted: None,
+        }
+    }
+
     /// How many connections were served at once, this client's others among them.
     pub fn served(&self) -> usize {
         self.besides + self.together.iter().filter(|member| member.served()).count()

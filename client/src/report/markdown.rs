@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use fwdrill_protocol::finding::{Finding, Severity};
+use fwdrill_protocol::finding::Finding;
 use fwdrill_protocol::report::{FlowResult, Report};
 
 use super::words;
@@ -41,12 +41,7 @@ fn document(text: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn finding(text: &mut String, finding: &Finding, first: bool) -> std::fmt::Result {
-    let label = match (finding.severity, first) {
-        (Severity::Error, true) => "Cause",
-        (Severity::Error, false) => "Also",
-        (Severity::Warning, _) => "Warning",
-        (Severity::Info, _) => "Note",
-    };
+    let label = words::label(finding, first);
     writeln!(
         text,
         "\n## {label}: {} ({})\n{}\n\n**Fix** (where: {}): {}\n",
@@ -84,22 +79,12 @@ fn flows(text: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn row(text: &mut String, flow: &FlowResult) -> std::fmt::Result {
-    let verdict = words::flow_verdict(flow);
-    let cells = [
-        if verdict == "fail" {
-            format!("**{verdict}**")
-        } else {
-            verdict.to_owned()
-        },
-        flow.flow.name().to_owned(),
-        flow.to.map_or_else(|| "-".to_owned(), |to| to.to_string()),
-        flow.expected.name().to_owned(),
-        flow.state.name().to_owned(),
-        flow.outcome.name().to_owned(),
-        words::rtt(flow),
-        flow.seen_by_server.name().to_owned(),
-        escaped(flow.detail.as_deref().unwrap_or_default()),
-    ];
+    let mut cells = words::cells(flow);
+    let [verdict, .., detail] = &mut cells;
+    if verdict == "fail" {
+        *verdict = format!("**{verdict}**");
+    }
+    *detail = escaped(detail);
     writeln!(text, "| {} |", cells.join(" | "))
 }
 
@@ -137,10 +122,8 @@ fn clients(text: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 /// With a capital and a full stop.
-fn sentence(words: &str) -> String {
-    let mut letters = words.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
-    format!("{}{}.", first.unwrap_or_default(), letters.as_str())
+fn sentence(text: &str) -> String {
+    words::sentence(text) + "."
 }
 
 /// One line in which nothing has a meaning to Markdown: some of it was said by strangers.

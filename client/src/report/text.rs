@@ -43,11 +43,11 @@ fn document(text: &mut String, report: &Report) -> std::fmt::Result {
 
 /// What is wrong and what to do, and nothing else.
 fn finding(text: &mut String, finding: &Finding, first: bool) -> std::fmt::Result {
-    let (label, colour) = match (finding.severity, first) {
-        (Severity::Error, true) => ("CAUSE", AnsiColor::Red),
-        (Severity::Error, false) => ("ALSO", AnsiColor::Red),
-        (Severity::Warning, _) => ("WARNING", AnsiColor::Yellow),
-        (Severity::Info, _) => ("NOTE", AnsiColor::Cyan),
+    let label = words::label(finding, first).to_uppercase();
+    let colour = match finding.severity {
+        Severity::Error => AnsiColor::Red,
+        Severity::Warning => AnsiColor::Yellow,
+        Severity::Info => AnsiColor::Cyan,
     };
     let style = colour.on_default().bold();
     writeln!(
@@ -134,17 +134,10 @@ fn flows(text: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn row(flow: &FlowResult) -> [String; 9] {
-    [
-        words::flow_verdict(flow).to_owned(),
-        flow.flow.name().to_owned(),
-        flow.to.map_or_else(|| "-".to_owned(), |to| to.to_string()),
-        flow.expected.name().to_owned(),
-        flow.state.name().to_owned(),
-        flow.outcome.name().to_owned(),
-        words::rtt(flow),
-        flow.seen_by_server.name().to_owned(),
-        words::printable(flow.detail.as_deref().unwrap_or_default()),
-    ]
+    let mut cells = words::cells(flow);
+    let [.., detail] = &mut cells;
+    *detail = words::printable(detail);
+    cells
 }
 
 /// The evidence, by finding.

@@ -1,7 +1,7 @@
 //! What more than one renderer says, in the same words.
 
 use fwdrill_protocol::estate::port_set::PortSet;
-use fwdrill_protocol::finding::Severity;
+use fwdrill_protocol::finding::{Finding, Severity};
 use fwdrill_protocol::flow::Expected;
 use fwdrill_protocol::report::{FlowResult, PassiveRange, Report, Road, Verdict};
 
@@ -47,6 +47,39 @@ pub(super) fn unexplained(report: &Report) -> Vec<String> {
             format!("{}: {detail}", flow.flow.title())
         })
         .collect()
+}
+
+/// What a finding is to the reader; `first` is the first of the report.
+pub(super) fn label(finding: &Finding, first: bool) -> &'static str {
+    match (finding.severity, first) {
+        (Severity::Error, true) => "Cause",
+        (Severity::Error, false) => "Also",
+        (Severity::Warning, _) => "Warning",
+        (Severity::Info, _) => "Note",
+    }
+}
+
+/// With a capital; the full stop is the renderer's.
+pub(super) fn sentence(words: &str) -> String {
+    let mut letters = words.chars();
+    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
+    first.unwrap_or_default() + letters.as_str()
+}
+
+/// A row of the table of flows: verdict, flow, address, expected, state, outcome, time, whether the server saw it, and
+/// details, in which strangers may have had their say.
+pub(super) fn cells(flow: &FlowResult) -> [String; 9] {
+    [
+        flow_verdict(flow).to_owned(),
+        flow.flow.name().to_owned(),
+        flow.to.map_or_else(|| "-".to_owned(), |to| to.to_string()),
+        flow.expected.name().to_owned(),
+        flow.state.name().to_owned(),
+        flow.outcome.name().to_owned(),
+        rtt(flow),
+        flow.seen_by_server.name().to_owned(),
+        flow.detail.clone().unwrap_or_default(),
+    ]
 }
 
 /// What nobody minds is neither right nor wrong.

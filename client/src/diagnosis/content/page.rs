@@ -307,7 +307,7 @@ fn told(facts: &Facts, flow: Flow, page: &Page) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::testing::{healthy, report_of};
+    use super::super::super::testing::{alone, answered, healthy, report_of};
     use super::*;
     use crate::observation::{EvidenceFetch, Observations};
     use fwdrill_protocol::finding::Severity;
@@ -330,11 +330,6 @@ mod tests {
             text: text.to_owned(),
             ..Page::default()
         }
-    }
-
-    fn alone(mut seen: Observations) -> Observations {
-        seen.evidence = EvidenceFetch::NotAsked;
-        seen
     }
 
     fn found(seen: &Observations) -> Option<Finding> {
@@ -402,13 +397,7 @@ mod tests {
         let EvidenceFetch::Joined(evidence) = &mut seen.evidence else {
             unreachable!()
         };
-        let mut answered = evidence.sightings[0].clone();
-        answered.flow = Flow::Http;
-        answered.event = Event::Answered {
-            request: "GET /manifest.json".to_owned(),
-            status: 404,
-        };
-        evidence.sightings.push(answered);
+        answered(evidence, 404);
         assert!(found(&seen).is_none());
     }
 

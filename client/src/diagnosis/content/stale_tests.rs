@@ -82,13 +82,7 @@ fn headers_of_caches_and_a_server_that_knows_of_no_request_speak_for_a_cache() {
     assert_eq!(found(&unseen), [(CacheStale, Confidence::Likely, Flow::Http)]);
     // The server itself gave the old one.
     let own = joined(seen(7, 5), |evidence| {
-        let mut answered = evidence.sightings[0].clone();
-        answered.flow = Flow::Http;
-        answered.event = Event::Answered {
-            request: "GET /manifest.json".to_owned(),
-            status: 200,
-        };
-        evidence.sightings.push(answered);
+        super::super::super::testing::answered(evidence, 200);
     });
     assert_eq!(found(&own), [(VersionStale, Confidence::Likely, Flow::Http)]);
 }

@@ -33,11 +33,14 @@ pub(super) fn is_intercepted(facts: &Facts, flow: Flow) -> bool {
 
 /// The certificate that was shown.
 fn shown(facts: &Facts, flow: Flow) -> Option<Sha256> {
-    if flow == Flow::Http {
-        return facts.seen.http.as_ref()?.certificate;
+    match flow {
+        Flow::Http => facts.seen.http.as_ref()?.certificate,
+        Flow::FtpControl => {
+            let talks = facts.seen.ftp.iter().chain(&facts.seen.beside.under_tls);
+            talks.filter_map(|talk| talk.tls.as_ref()?.certificate).next()
+        }
+        _ => None,
     }
-    let talks = facts.seen.ftp.iter().chain(&facts.seen.beside.under_tls);
-    talks.filter_map(|talk| talk.tls.as_ref()?.certificate).next()
 }
 
 /// Whether FTP leads to another update server than the one that was asked: that one has a certificate of its own, too.
@@ -46,15 +49,12 @@ fn is_another_servers(facts: &Facts) -> bool {
     in_force.is_some_and(|in_force| {
         super::sets(facts)
             .into_iter()
-            .any(|(flow, _, set)| !matches!(flow, Flow::Http | Flow::Version) && set.serial != in_force.serial)
+            .any(|(flow, _, set)| flow == Flow::FtpPassive && set.serial != in_force.serial)
     })
 }
 
 fn finding(facts: &Facts, flow: Flow) -> Option<Finding> {
-    let found = match flow {
-        Flow::Http | Flow::FtpControl => shown(facts, flow)?,
-        _ => return None,
-    };
+    let found = shown(facts, flow)?;
     if flow == Flow::FtpControl && is_another_servers(facts) {
         return None;
     }

@@ -1,36 +1,13 @@
 //! Crowds for tests.
 
-use fwdrill_protocol::finding::FindingId;
 use fwdrill_protocol::ftp_reply::Reply;
-use fwdrill_protocol::report::{Outcome, Report};
+use fwdrill_protocol::report::Outcome;
 
 use super::super::testing::{at, attempt};
 use crate::observation::endurance::{Crowd, Member};
-use crate::observation::{EvidenceFetch, Observations};
-
-pub(super) fn ids(report: &Report) -> Vec<FindingId> {
-    report.findings.iter().map(|finding| finding.id).collect()
-}
-
-/// What the client alone would have.
-pub(super) fn alone(mut seen: Observations) -> Observations {
-    seen.evidence = EvidenceFetch::NotAsked;
-    seen
-}
 
 pub(super) fn crowd(count: usize, member: impl Fn(usize) -> Member) -> Crowd {
-    Crowd {
-        to: at(2021),
-        besides: 0,
-        together: (0..count).map(member).collect(),
-        elsewhere: Vec::new(),
-        after: Vec::new(),
-        apart: Vec::new(),
-        accepted: None,
-        waiting: None,
-        half_open: None,
-        counted: None,
-    }
+    Crowd::of(at(2021), 0, (0..count).map(member).collect())
 }
 
 pub(super) fn served_member() -> Member {

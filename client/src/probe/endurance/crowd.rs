@@ -50,18 +50,7 @@ pub(super) async fn gather(site: &Site<'_>, seen: &Observations, besides: usize)
     let ask = async || ask(site, seen).await;
     let before = ask().await;
     let (together, held) = come(site, to, MEMBERS, DIALLED).await;
-    let mut crowd = Crowd {
-        to,
-        besides,
-        together,
-        elsewhere: Vec::new(),
-        after: Vec::new(),
-        apart: Vec::new(),
-        accepted: None,
-        waiting: None,
-        half_open: None,
-        counted: None,
-    };
+    let mut crowd = Crowd::of(to, besides, together);
     let hindered = !crowd.together.iter().all(Member::served) || crowd.late() > 0;
     if !hindered {
         return crowd;

@@ -7,7 +7,7 @@ mod stations;
 
 use std::fmt::{self, Display, Formatter, Write};
 
-use fwdrill_protocol::finding::{Finding, Severity};
+use fwdrill_protocol::finding::Finding;
 use fwdrill_protocol::report::{FlowResult, Report, Verdict};
 
 use super::words;
@@ -37,7 +37,7 @@ fn document(html: &mut String, report: &Report) -> fmt::Result {
         html,
         "<h1><span class=\"badge {}\">{verdict}</span>{target} <span class=\"faint\">from {vantage}</span></h1>\n<p>{}.</p>",
         report.verdict.name(),
-        Text(&sentence(&words::meaning(report)))
+        Text(&words::sentence(&words::meaning(report)))
     )?;
     for (at, finding) in report.findings.iter().enumerate() {
         self::finding(html, finding, at == 0)?;
@@ -47,38 +47,37 @@ fn document(html: &mut String, report: &Report) -> fmt::Result {
     drawing::path(html, report)?;
     writeln!(html, "</div>")?;
     if let Some(road) = &report.path {
-        writeln!(html, "<p class=\"faint\">{}</p>", Text(&sentence(&words::road(road))))?;
+        writeln!(
+            html,
+            "<p class=\"faint\">{}</p>",
+            Text(&words::sentence(&words::road(road)))
+        )?;
     }
     flows(html, report)?;
     if let Some(range) = &report.passive_range {
         writeln!(html, "<h2>The passive range</h2>\n<div class=\"scroll\">")?;
         drawing::range(html, range)?;
-        writeln!(html, "</div>\n<p>{}.</p>", Text(&sentence(&words::range(range))))?;
+        writeln!(html, "</div>\n<p>{}.</p>", Text(&words::sentence(&words::range(range))))?;
     }
     life(html, report)?;
     clients(html, report)?;
     writeln!(
         html,
         "<footer class=\"faint\">{}. Schema {}.</footer>\n</main>\n</body>\n</html>",
-        Text(&sentence(&words::provenance(report))),
+        Text(&words::sentence(&words::provenance(report))),
         Text(&report.schema)
     )
 }
 
 fn finding(html: &mut String, finding: &Finding, first: bool) -> fmt::Result {
-    let label = match (finding.severity, first) {
-        (Severity::Error, true) => "Cause",
-        (Severity::Error, false) => "Also",
-        (Severity::Warning, _) => "Warning",
-        (Severity::Info, _) => "Note",
-    };
+    let label = words::label(finding, first);
     writeln!(
         html,
         "<article class=\"{}\">\n<h3>{label}: {} <span class=\"faint\">({})</span></h3>\n<p>{}.</p>",
         finding.severity,
         finding.id,
         finding.confidence,
-        Text(&sentence(&finding.summary))
+        Text(&words::sentence(&finding.summary))
     )?;
     writeln!(
         html,
@@ -130,20 +129,23 @@ fn flows(html: &mut String, report: &Report) -> fmt::Result {
 }
 
 fn row(html: &mut String, flow: &FlowResult) -> fmt::Result {
-    let verdict = words::flow_verdict(flow);
+    let [
+        verdict,
+        name,
+        to,
+        expected,
+        state,
+        outcome,
+        time,
+        seen_by_server,
+        detail,
+    ] = words::cells(flow);
     let class = if verdict == "-" { "faint" } else { flow.verdict.name() };
     writeln!(
         html,
-        "<tr><td class=\"{class}\">{verdict}</td><td title=\"{}\">{}</td><td class=\"mono\">{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+        "<tr><td class=\"{class}\">{verdict}</td><td title=\"{}\">{name}</td><td class=\"mono\">{to}</td><td>{expected}</td><td>{state}</td><td>{outcome}</td><td>{time}</td><td>{seen_by_server}</td><td>{}</td></tr>",
         flow.flow.title(),
-        flow.flow,
-        flow.to.map_or_else(|| "-".to_owned(), |to| to.to_string()),
-        flow.expected,
-        flow.state.name(),
-        flow.outcome.name(),
-        words::rtt(flow),
-        flow.seen_by_server.name(),
-        Text(flow.detail.as_deref().unwrap_or_default())
+        Text(&detail)
     )
 }
 
@@ -186,12 +188,6 @@ fn clients(html: &mut String, report: &Report) -> fmt::Result {
         )?;
     }
     writeln!(html, "</tbody>\n</table>\n</div>")
-}
-
-fn sentence(words: &str) -> String {
-    let mut letters = words.chars();
-    let first = letters.next().map(|letter| letter.to_uppercase().to_string());
-    first.unwrap_or_default() + letters.as_str()
 }
 
 /// A text in which nothing has a meaning to HTML, neither between tags nor in quotes.
