@@ -9,7 +9,7 @@ use fwdrill_protocol::finding::{Confidence, FindingId};
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::report::{Report, Seen};
 use serde_json::Value;
-use support::{Server, fwdrill, run, stderr};
+use support::{Server, closed_port, fwdrill, run, stderr};
 
 fn ids(report: &Report) -> Vec<(FindingId, Confidence)> {
     let findings = report.findings.iter();
@@ -92,11 +92,7 @@ fn what_the_server_listened_on_is_in_its_journal() {
         command.args(["--role", "update-agent"]);
     });
     // An update agent has no events port; somebody has expected one.
-    let closed = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let closed = closed_port();
     let port = |flow, key| format!("--set={key}={}", agent.port(flow));
     let mut settings = vec![
         port(Flow::FtpControl, "ftp.port"),

@@ -6,7 +6,7 @@ mod support;
 use fwdrill_protocol::finding::Confidence;
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::report::{Report, Verdict};
-use support::{Server, fwdrill, stderr};
+use support::{Server, closed_port, fwdrill, stderr};
 
 fn probe(server: &Server, more: &[&str]) -> (Option<i32>, Report) {
     let mut command = fwdrill();
@@ -68,11 +68,7 @@ fn a_port_that_the_server_lacks_is_the_servers_not_the_firewalls() {
     let agent = Server::start_in(support::published(&[]), &[], |command| {
         command.args(["--role", "update-agent"]);
     });
-    let closed = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let closed = closed_port();
     let port = |flow| agent.port(flow);
     let mut command = fwdrill();
     command.args(["probe", "127.0.0.1", "--format=json", "--from=server"]);

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fwdrill_protocol::estate::{Estate, HttpTls};
 use fwdrill_protocol::update_set::Sha256;
@@ -14,6 +15,8 @@ use sha2::Digest;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::connection::ConnectionError;
 
 /// Which certificate a client takes from the server.
 ///
@@ -65,14 +68,15 @@ pub enum TlsError {
 }
 
 /// Shakes hands for HTTPS over a connection to `host` (a name or an address). Nothing is sent to who has the wrong
-/// certificate. The outer error is the connection's.
+/// certificate. The outer error is the connection's, which is silent if all this takes longer than `limit`.
 pub async fn secure(
     stream: TcpStream,
     host: &str,
     trust: Trust,
-) -> io::Result<Result<(TlsStream<TcpStream>, Sha256), TlsError>> {
+    limit: Duration,
+) -> Result<Result<(TlsStream<TcpStream>, Sha256), TlsError>, ConnectionError> {
     match Security::new(host, trust, &[b"http/1.1"]) {
-        Ok(security) => security.shake(stream).await,
+        Ok(security) => security.shake(stream, limit).await,
         Err(error) => Ok(Err(error)),
     }
 }
@@ -99,11 +103,19 @@ impl Security {
         })
     }
 
-    /// Shakes hands. Nothing is sent to who has the wrong certificate. The outer error is the connection's.
+    /// Shakes hands. Nothing is sent to who has the wrong certificate. The outer error is the connection's, which is silent
+    /// if all this takes longer than `limit`.
     pub(crate) async fn shake(
         &self,
         stream: TcpStream,
-    ) -> io::Result<Result<(TlsStream<TcpStream>, Sha256), TlsError>> {
+        limit: Duration,
+    ) -> Result<Result<(TlsStream<TcpStream>, Sha256), TlsError>, ConnectionError> {
+        // Boxed: a handshake is large, and most connections have none.
+        let shaken = tokio::time::timeout(limit, Box::pin(self.shake_hands(stream))).await;
+        Ok(shaken.map_err(|_| ConnectionError::Silent(limit))??)
+    }
+
+    async fn shake_hands(&self, stream: TcpStream) -> io::Result<Result<(TlsStream<TcpStream>, Sha256), TlsError>> {
         let connector = TlsConnector::from(self.config.clone());
         let stream = match connector.connect(self.name.clone(), stream).await {
             Ok(stream) => stream,

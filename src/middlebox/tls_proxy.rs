@@ -15,6 +15,9 @@ use tokio_rustls::TlsAcceptor;
 
 use super::proxy::listen;
 
+/// How long the server may take to shake hands: longer than any client waits.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(60);
+
 #[derive(Debug, Args)]
 pub(crate) struct TlsProxyArgs {
     /// The port that connections are redirected to
@@ -58,7 +61,7 @@ fn own_certificate() -> anyhow::Result<ServerConfig> {
 async fn pass_on(client: TcpStream, acceptor: &TlsAcceptor, to: SocketAddr) -> anyhow::Result<()> {
     let mut client = acceptor.accept(client).await?;
     let server = TcpStream::connect(to).await?;
-    let (mut server, _) = secure(server, &to.ip().to_string(), Trust::Any).await??;
+    let (mut server, _) = secure(server, &to.ip().to_string(), Trust::Any, PATIENCE).await??;
     tokio::io::copy_bidirectional(&mut client, &mut server).await?;
     Ok(())
 }

@@ -241,3 +241,9 @@ pub fn required(program: &str) -> &str {
     assert!(found, "{program} is not installed: run scripts/install-test-packages");
     program
 }
+
+/// A port of loopback on which nobody listens.
+pub fn closed_port() -> u16 {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().port()
+}

@@ -1,17 +1,13 @@
 //! Explicit FTPS (RFC 4217): AUTH TLS, and PROT P for data connections.
 
-use std::io;
-
 use fwdrill_protocol::ftp_reply::Reply;
 use fwdrill_protocol::update_set::Sha256;
 use tokio::net::TcpStream;
-use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 use tokio_util::either::Either;
 
 use super::control::{expect, unexpected};
 use super::{Control, Data, FtpError};
-use crate::connection::ConnectionError;
 use crate::tls::{Security, Trust};
 
 /// A connection in clear, or under TLS.
@@ -59,9 +55,8 @@ impl Control {
         let Either::Left(plain) = self.stream else {
             return Err(unexpected("AUTH TLS", Reply::new(503, "it is under TLS already")));
         };
-        let shaken = timeout(limit, Box::pin(security.shake(plain))).await;
-        let shaken = shaken.map_err(|_| lost(ConnectionError::Silent(limit)))?;
-        let (stream, certificate) = shaken.map_err(|error| lost(error.into()))?.map_err(no_tls)?;
+        let shaken = security.shake(plain, limit).await;
+        let (stream, certificate) = shaken.map_err(lost)?.map_err(no_tls)?;
         tracing::debug!(%peer, %certificate, "TLS");
         let control = Control {
             stream: Either::Right(Box::new(stream)),
@@ -106,14 +101,11 @@ impl Data {
         let Either::Left(plain) = self.stream else {
             return Ok(self);
         };
-        let shaken = timeout(limit, Box::pin(security.shake(plain))).await;
-        let shaken: io::Result<_> = shaken.map_err(|_| lost(ConnectionError::Silent(limit)))?;
-        let (stream, _) = shaken
-            .map_err(|error| lost(error.into()))?
-            .map_err(|source| FtpError::Tls {
-                peer,
-                source: Box::new(source),
-            })?;
+        let shaken = security.shake(plain, limit).await;
+        let (stream, _) = shaken.map_err(lost)?.map_err(|source| FtpError::Tls {
+            peer,
+            source: Box::new(source),
+        })?;
         Ok(Data {
             stream: Either::Right(Box::new(stream)),
             ..self

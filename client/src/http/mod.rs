@@ -110,15 +110,11 @@ async fn secured(
         during: "shaking hands for TLS".to_owned(),
         source,
     };
-    let handshake = Box::pin(tls::secure(stream, request.host(), trust));
-    let shaken = tokio::time::timeout(limits.reply, handshake).await;
-    let shaken = shaken.map_err(|_| failed(ConnectionError::Silent(limits.reply)))?;
-    let (stream, certificate) = shaken
-        .map_err(|error| failed(error.into()))?
-        .map_err(|error| HttpError::Tls {
-            peer,
-            source: Box::new(error),
-        })?;
+    let shaken = tls::secure(stream, request.host(), trust, limits.reply).await;
+    let (stream, certificate) = shaken.map_err(failed)?.map_err(|error| HttpError::Tls {
+        peer,
+        source: Box::new(error),
+    })?;
     tracing::debug!(%peer, %certificate, "TLS");
     Ok((Either::Right(stream), Some(certificate)))
 }
