@@ -9,7 +9,7 @@ use fwdrill_client::ftp::Passive;
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::layers::Layers;
 
-use crate::commands::{diagnose, drill, explain, healthcheck, probe, publish, rehearse, serve, sync};
+use crate::commands::{diagnose, drill, explain, healthcheck, lint, probe, publish, rehearse, serve, sync};
 
 /// Try an update service through the firewall before the change reaches production
 #[derive(Debug, Parser)]
@@ -51,6 +51,8 @@ pub(crate) enum Command {
     Publish(publish::PublishArgs),
     /// Ask the server on this host whether every port answers (for compose)
     Healthcheck(healthcheck::HealthcheckArgs),
+    /// Find contradictions inside an estate, an eserv.ini and a firewall's list of ports, without any traffic
+    Lint(lint::LintArgs),
     /// Build paths in network namespaces, and see whether the diagnosis names what is wrong with them
     Rehearse(rehearse::RehearseArgs),
     /// Join records taken where the two ends could not talk, and diagnose
@@ -89,15 +91,34 @@ impl EstateArgs {
         self.estate.is_some() || self.eserv_ini.is_some() || !self.set.is_empty()
     }
 
+    /// The eserv.ini as it is, if one was given: its name and its bytes.
+    pub(crate) fn eserv_ini(&self) -> anyhow::Result<Option<(String, Vec<u8>)>> {
+        let Some(path) = &self.eserv_ini else { return Ok(None) };
+        let bytes = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
+        Ok(Some((path.display().to_string(), bytes)))
+    }
+
+    /// What a person calls the estate: its files.
+    pub(crate) fn name(&self) -> String {
+        let files: Vec<String> = [&self.eserv_ini, &self.estate]
+            .into_iter()
+            .flatten()
+            .map(|path| path.display().to_string())
+            .collect();
+        match files.is_empty() {
+            true => "the guide's estate".to_owned(),
+            false => files.join(" and "),
+        }
+    }
+
     /// The estate; `flags` are other flags that set a key: as written, key, value.
     pub(crate) fn load<'a>(
         &self,
         flags: impl IntoIterator<Item = (&'a str, &'a str, String)>,
     ) -> anyhow::Result<Estate> {
         let mut layers = Layers::new();
-        if let Some(path) = &self.eserv_ini {
-            let bytes = std::fs::read(path).with_context(|| format!("failed to read {}", path.display()))?;
-            layers = layers.eserv_ini(&path.display().to_string(), &bytes);
+        if let Some((name, bytes)) = self.eserv_ini()? {
+            layers = layers.eserv_ini(&name, &bytes);
         }
         if let Some(path) = &self.estate {
             let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;

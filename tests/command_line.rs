@@ -36,6 +36,7 @@ fn every_help_reads_as_committed() {
         "sync",
         "publish",
         "healthcheck",
+        "lint",
         "rehearse",
     ] {
         let output = run([command, "--help"].iter().filter(|argument| !argument.is_empty()));

@@ -8,10 +8,12 @@
 //! - [`sighting`], [`evidence`] and [`host`]: what the server and its host saw; [`announcement`]: what it bound
 //! - [`sweep`]: the whole passive range answering at once
 //! - [`finding`] and [`report`]: what the client concludes; [`explain`]: what each finding means
+//! - [`lint`]: what is wrong with an estate without any traffic
 //! - [`update_set`]: manifest, version answer and signature of what is downloaded
 //! - [`ftp_reply`]: the replies of an FTP control connection
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+pub mod address;
 pub mod announcement;
 pub mod drill;
 pub mod estate;
@@ -21,6 +23,7 @@ pub mod finding;
 pub mod flow;
 pub mod ftp_reply;
 pub mod host;
+pub mod lint;
 pub mod report;
 #[cfg(test)]
 mod schema;

@@ -4,6 +4,7 @@ pub(crate) mod diagnose;
 pub(crate) mod drill;
 pub(crate) mod explain;
 pub(crate) mod healthcheck;
+pub(crate) mod lint;
 pub(crate) mod probe;
 pub(crate) mod publish;
 pub(crate) mod rehearse;
@@ -26,6 +27,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Sync(args) => sync::run(args, quiet).await,
         Command::Publish(args) => publish::run(args).await,
         Command::Healthcheck(args) => healthcheck::run(args).await,
+        Command::Lint(args) => lint::run(args),
         Command::Rehearse(args) => rehearse::run(args, quiet).await,
         Command::Diagnose(args) => diagnose::run(args),
         Command::Explain(args) => explain::run(args),

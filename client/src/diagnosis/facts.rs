@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+pub(crate) use fwdrill_protocol::address::is_private;
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::port_set::PortSet;
 use fwdrill_protocol::evidence::ServerState;
@@ -159,20 +160,4 @@ pub(super) enum Listening {
     Yes,
     LoopbackOnly,
     No,
-}
-
-/// Addresses that no router on the internet forwards to: RFC 1918, loopback, link-local,
-/// RFC 6598 shared space, unspecified; unique local IPv6 (RFC 4193).
-pub(crate) fn is_private(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, ..] = v4.octets();
-            v4.is_private()
-                || v4.is_loopback()
-                || v4.is_link_local()
-                || v4.is_unspecified()
-                || (a == 100 && b & 0xc0 == 64)
-        }
-        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unspecified() || v6.is_unique_local() || v6.is_unicast_link_local(),
-    }
 }

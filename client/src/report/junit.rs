@@ -4,9 +4,11 @@ use fwdrill_protocol::finding::{Finding, Severity};
 use fwdrill_protocol::report::{FlowResult, Report, Verdict};
 use quick_junit::{NonSuccessKind, Report as Document, TestCase, TestCaseStatus, TestSuite};
 
+use super::words;
+
 /// One suite. A check that could not be carried out is an error, not a failure.
 pub(super) fn render(report: &Report) -> String {
-    let mut suite = TestSuite::new(format!("fwdrill {} from {}", report.target, report.vantage));
+    let mut suite = TestSuite::new(format!("fwdrill {}", words::title(report)));
     suite.set_timestamp(chrono_of(report));
     suite.set_time(std::time::Duration::from_millis(report.elapsed_ms));
     for flow in &report.flows {

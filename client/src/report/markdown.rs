@@ -18,10 +18,9 @@ pub(super) fn render(report: &Report) -> String {
 fn document(text: &mut String, report: &Report) -> std::fmt::Result {
     writeln!(
         text,
-        "# {}: {} from {}\n{}.",
+        "# {}: {}\n{}.",
         words::verdict(report.verdict),
-        escaped(&report.target),
-        escaped(&report.vantage),
+        escaped(&words::title(report)),
         escaped(&words::meaning(report))
     )?;
     for (at, finding) in report.findings.iter().enumerate() {
@@ -62,6 +61,9 @@ fn finding(text: &mut String, finding: &Finding, first: bool) -> std::fmt::Resul
 }
 
 fn flows(text: &mut String, report: &Report) -> std::fmt::Result {
+    if words::on_paper(report) {
+        return Ok(());
+    }
     writeln!(
         text,
         "\n## Flows\n| verdict | flow | to | expected | state | outcome | time | server saw | |\n|---|---|---|---|---|---|---|---|---|"

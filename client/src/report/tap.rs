@@ -10,9 +10,8 @@ use super::words;
 /// The whole report.
 pub(super) fn render(report: &Report) -> String {
     let mut tap = Tap::new(format!(
-        "fwdrill {} from {}: {}, drill {}",
-        report.target,
-        report.vantage,
+        "fwdrill {}: {}, drill {}",
+        words::title(report),
         report.verdict.name(),
         report.drill
     ));

@@ -24,10 +24,9 @@ fn document(text: &mut String, report: &Report) -> std::fmt::Result {
     let style = colour(report.verdict).on_default().bold();
     writeln!(
         text,
-        "{style}{}{style:#}  {} from {}: {}",
+        "{style}{}{style:#}  {}: {}",
         words::verdict(report.verdict),
-        words::printable(&report.target),
-        words::printable(&report.vantage),
+        words::printable(&words::title(report)),
         words::meaning(report)
     )?;
     for (at, finding) in report.findings.iter().enumerate() {
@@ -94,6 +93,9 @@ fn life(text: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 fn flows(text: &mut String, report: &Report) -> std::fmt::Result {
+    if words::on_paper(report) {
+        return Ok(());
+    }
     let mut table = Table::new();
     table
         .load_style(presets::NOTHING)

@@ -13,11 +13,27 @@ pub(super) fn verdict(verdict: Verdict) -> &'static str {
     }
 }
 
+/// What the report is about, and from where it was seen.
+pub(super) fn title(report: &Report) -> String {
+    match on_paper(report) {
+        true => report.target.clone(),
+        false => format!("{} from {}", report.target, report.vantage),
+    }
+}
+
+/// Whether nothing was measured: `lint` reads what is written, and there are no flows to tell of.
+pub(super) fn on_paper(report: &Report) -> bool {
+    report.flows.is_empty()
+}
+
 /// What the verdict amounts to: how many of the flows that matter are as expected.
 pub(super) fn meaning(report: &Report) -> String {
     let count = |verdict: Verdict| report.flows.iter().filter(|flow| flow.verdict == verdict).count();
     let all = report.flows.len();
     match report.verdict {
+        Verdict::Pass if on_paper(report) && report.findings.is_empty() => "no contradiction".to_owned(),
+        Verdict::Pass if on_paper(report) => "no error".to_owned(),
+        Verdict::Fail if on_paper(report) => "what is written cannot work".to_owned(),
         Verdict::Pass => "everything that is expected holds".to_owned(),
         Verdict::Inconclusive => format!("{} of {all} flows could not be checked", count(Verdict::Inconclusive)),
         Verdict::Fail if count(Verdict::Fail) == 0 => "the update service does not work as expected".to_owned(),
@@ -142,6 +158,9 @@ pub(super) fn printable(text: &str) -> String {
 
 /// Where the report comes from.
 pub(super) fn provenance(report: &Report) -> String {
+    if on_paper(report) {
+        return format!("from what is written, without any traffic; {:.0}", report.started);
+    }
     let ends = if report.both_ends {
         "both ends joined"
     } else {

@@ -8,7 +8,13 @@ use std::collections::HashMap;
 
 use super::layers::Setting;
 use super::mistake::{Mistake, Origin};
+use super::port_set::PortSet;
 use super::value::Value;
+
+/// The passive range that an `eserv.ini` states, whatever other layers say; `None` where it states none, or a wrong one.
+pub fn passive_ports(bytes: &[u8]) -> Option<PortSet> {
+    passive_range(&section(&decode(bytes), "general")).ok()??.parse().ok()
+}
 
 /// The settings that an `eserv.ini` makes.
 pub(crate) fn settings(name: &str, bytes: &[u8]) -> (Vec<Setting>, Vec<Mistake>) {

@@ -23,7 +23,11 @@ pub(super) fn render(report: &Report) -> String {
 }
 
 fn document(html: &mut String, report: &Report) -> fmt::Result {
-    let (target, vantage) = (Text(&report.target), Text(&report.vantage));
+    let title = words::title(report);
+    let from = match words::on_paper(report) {
+        true => String::new(),
+        false => format!(" <span class=\"faint\">from {}</span>", Text(&report.vantage)),
+    };
     let verdict = words::verdict(report.verdict);
     // Should an escape ever be missing, nothing may be loaded or run all the same.
     writeln!(
@@ -31,29 +35,24 @@ fn document(html: &mut String, report: &Report) -> fmt::Result {
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <title>{verdict}: {target} from {vantage} - fwdrill</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>"
+         <title>{verdict}: {} - fwdrill</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n<main>",
+        Text(&title)
     )?;
     writeln!(
         html,
-        "<h1><span class=\"badge {}\">{verdict}</span>{target} <span class=\"faint\">from {vantage}</span></h1>\n<p>{}.</p>",
+        "<h1><span class=\"badge {}\">{verdict}</span>{}{from}</h1>\n<p>{}.</p>",
         report.verdict.name(),
+        Text(&report.target),
         Text(&words::sentence(&words::meaning(report)))
     )?;
     for (at, finding) in report.findings.iter().enumerate() {
         self::finding(html, finding, at == 0)?;
     }
     unexplained(html, report)?;
-    writeln!(html, "<h2>The path</h2>\n<div class=\"scroll\">")?;
-    drawing::path(html, report)?;
-    writeln!(html, "</div>")?;
-    if let Some(road) = &report.path {
-        writeln!(
-            html,
-            "<p class=\"faint\">{}</p>",
-            Text(&words::sentence(&words::road(road)))
-        )?;
+    if !words::on_paper(report) {
+        path(html, report)?;
+        flows(html, report)?;
     }
-    flows(html, report)?;
     if let Some(range) = &report.passive_range {
         writeln!(html, "<h2>The passive range</h2>\n<div class=\"scroll\">")?;
         drawing::range(html, range)?;
@@ -66,6 +65,18 @@ fn document(html: &mut String, report: &Report) -> fmt::Result {
         "<footer class=\"faint\">{}. Schema {}.</footer>\n</main>\n</body>\n</html>",
         Text(&words::sentence(&words::provenance(report))),
         Text(&report.schema)
+    )
+}
+
+fn path(html: &mut String, report: &Report) -> fmt::Result {
+    writeln!(html, "<h2>The path</h2>\n<div class=\"scroll\">")?;
+    drawing::path(html, report)?;
+    writeln!(html, "</div>")?;
+    let Some(road) = &report.path else { return Ok(()) };
+    writeln!(
+        html,
+        "<p class=\"faint\">{}</p>",
+        Text(&words::sentence(&words::road(road)))
     )
 }
 
