@@ -36,9 +36,17 @@ fn rehearse(scenarios: &[&str], arguments: &[&str]) -> (Option<i32>, Value) {
 fn every_path_of_the_zoo_is_diagnosed_as_its_file_expects() {
     required("ip");
     required("nft");
-    // Paths mostly wait.
-    let output = run(["rehearse", fixtures(), "--alone", "--parallel=12"]);
-    assert_eq!(output.status.code(), Some(0), "{}{}", stdout(&output), stderr(&output));
+    // Paths mostly wait. What a busy machine spoils may be rehearsed again, but not much of it.
+    let output = run(["rehearse", fixtures(), "--alone", "--parallel=12", "--again"]);
+    let said = stdout(&output);
+    let notable: Vec<&str> = said
+        .lines()
+        .filter(|line| !line.starts_with("right ") || line.ends_with("(the second time)"))
+        .collect();
+    let notable = notable.join("\n");
+    assert_eq!(output.status.code(), Some(0), "{notable}{}", stderr(&output));
+    let again = notable.matches("(the second time)").count();
+    assert!(again <= 3, "{again} paths did not come right at once:\n{notable}");
 }
 
 const DROPPED: &str = "extends = 'routed'\nfirewall.fw.forward = ['tcp dport 2021 drop']\ntitle = 'dropped'\n";

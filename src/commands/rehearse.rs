@@ -28,6 +28,9 @@ pub(crate) struct RehearseArgs {
     /// Measure every path a second time with the client alone, which does not ask the server what it saw
     #[arg(long)]
     alone: bool,
+    /// Rehearse what does not hold once more at the end, alone: a busy machine loses time that diagnoses tell paths apart by
+    #[arg(long)]
+    again: bool,
     /// The FTP server of every path that does not name one: a diagnosis is not to depend on who wrote the server
     #[arg(long, value_enum, value_name = "ENGINE")]
     ftp_engine: Option<EngineArg>,
@@ -55,6 +58,7 @@ pub(crate) async fn run(args: RehearseArgs, quiet: bool) -> Result<Exit, Failure
         parallel: args.parallel.map_or(cores, usize::from),
         keep: args.keep,
         alone: args.alone || form == Form::Matrix,
+        again: args.again,
     };
     let bar = ProgressBar::with_draw_target(Some(rehearsals.len() as u64), target(quiet));
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} paths").unwrap_or(ProgressStyle::default_bar()));

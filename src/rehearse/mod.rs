@@ -16,7 +16,6 @@ mod verdict;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use fwdrill_protocol::report::Report;
@@ -36,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) keep: bool,
     /// Measure every path by the client alone, too.
     pub(crate) alone: bool,
+    /// Rehearse what does not hold once more when all the others have ended: it has the machine to itself then.
+    pub(crate) again: bool,
 }
 
 /// One scenario with what came of it.
@@ -43,6 +44,8 @@ pub(crate) struct Rehearsed {
     pub(crate) rehearsal: Rehearsal,
     pub(crate) both: Side,
     pub(crate) alone: Option<Side>,
+    /// It did not hold the first time, and this is the second.
+    pub(crate) again: bool,
 }
 
 /// One lab's result.
@@ -69,6 +72,11 @@ impl Rehearsed {
             .as_ref()
             .map(|alone| alone.judgement(gap || alone_gap, alone_gap));
         alone.map_or(both, |alone| alone.max(both))
+    }
+
+    /// Whether nothing has to be done about it.
+    pub(crate) fn holds(&self) -> bool {
+        matches!(self.judgement(), Judgement::Right | Judgement::Gap)
     }
 
     /// Why it is not right yet, if its file says so.
@@ -127,42 +135,51 @@ fn check(scenario: &scenario::Scenario, file: &Path) -> anyhow::Result<()> {
 
 /// Runs them all, and tells `done` of each that has ended; the results are in the order of the files.
 pub(crate) async fn run(rehearsals: Vec<Rehearsal>, options: Options, done: impl Fn()) -> Vec<Rehearsed> {
-    let places = Arc::new(Semaphore::new(options.parallel));
-    let mut labs = Vec::new();
-    for rehearsal in rehearsals {
-        let side = |ends| {
-            let (places, scenario) = (Arc::clone(&places), rehearsal.scenario.clone());
-            async move {
-                // The semaphore is never closed.
-                let _place = places.acquire().await;
-                let measured = run::measure(&scenario, ends, options.keep).await;
-                let report = measured.report;
-                Side {
-                    mismatches: report
-                        .as_ref()
-                        .map_or_else(|_| Vec::new(), |report| verdict::mismatches(&scenario, report, ends)),
-                    report,
-                    programs: measured.programs,
-                    elapsed: measured.elapsed,
-                    kept: measured.kept,
-                }
-            }
-        };
-        let scenario = &rehearsal.scenario;
-        let alone = scenario.expect_alone.is_some() || options.alone && scenario.skip_alone.is_none();
-        let both = side(Ends::Both);
-        let alone = alone.then(|| side(Ends::ClientAlone));
-        labs.push(async {
-            let alone = async {
-                match alone {
-                    Some(alone) => Some(alone.await),
-                    None => None,
-                }
-            };
-            let (both, alone) = tokio::join!(both, alone);
-            done();
-            Rehearsed { rehearsal, both, alone }
-        });
+    let places = Semaphore::new(options.parallel);
+    let labs = rehearsals.into_iter().map(async |rehearsal| {
+        let rehearsed = rehearse(rehearsal, options, &places).await;
+        done();
+        rehearsed
+    });
+    let mut all = futures_util::future::join_all(labs).await;
+    for one in all.iter_mut().filter(|one| options.again && !one.holds()) {
+        let second = rehearse(one.rehearsal.clone(), options, &places).await;
+        *one = Rehearsed { again: true, ..second };
     }
-    futures_util::future::join_all(labs).await
+    all
+}
+
+/// Both sides of one, each as soon as there is a place.
+async fn rehearse(rehearsal: Rehearsal, options: Options, places: &Semaphore) -> Rehearsed {
+    let scenario = &rehearsal.scenario;
+    let side = async |ends| {
+        // The semaphore is never closed.
+        let _place = places.acquire().await;
+        let measured = run::measure(scenario, ends, options.keep).await;
+        Side {
+            mismatches: measured
+                .report
+                .as_ref()
+                .map_or_else(|_| Vec::new(), |report| verdict::mismatches(scenario, report, ends)),
+            report: measured.report,
+            programs: measured.programs,
+            elapsed: measured.elapsed,
+            kept: measured.kept,
+        }
+    };
+    let alone = async {
+        let wanted = scenario.expect_alone.is_some() || options.alone && scenario.skip_alone.is_none();
+        if wanted {
+            Some(side(Ends::ClientAlone).await)
+        } else {
+            None
+        }
+    };
+    let (both, alone) = tokio::join!(side(Ends::Both), alone);
+    Rehearsed {
+        rehearsal,
+        both,
+        alone,
+        again: false,
+    }
 }

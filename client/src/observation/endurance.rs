@@ -36,6 +36,9 @@ pub struct Crowd {
     pub besides: usize,
     /// Dialled at once, and held until the last of them was served or given up.
     pub together: Vec<Member>,
+    /// A second crowd, with the first one closed, where the first left it to chance whether packets are lost.
+    #[serde(default)]
+    pub again: Vec<Member>,
     /// While they were held: one connection to each of a few other services, which had answered before.
     #[serde(default)]
     pub elsewhere: Vec<Attempt>,
@@ -73,6 +76,7 @@ impl Crowd {
             to,
             besides,
             together,
+            again: Vec::new(),
             elsewhere: Vec::new(),
             after: Vec::new(),
             apart: Vec::new(),
@@ -90,14 +94,12 @@ impl Crowd {
 
     /// Handshakes that stood, but only after a SYN was repeated.
     pub fn late(&self) -> usize {
-        let handshakes = self.together.iter().map(|member| &member.attempt);
-        late(
-            handshakes
-                .clone()
-                .filter(|attempt| attempt.stood())
-                .filter_map(|attempt| attempt.rtt_ms),
-            SYN_AGAIN_MS,
-        )
+        late_handshakes(&self.together)
+    }
+
+    /// The same of both crowds, where there was another one.
+    pub fn late_in_all(&self) -> usize {
+        self.late() + late_handshakes(&self.again)
     }
 
     /// Whether new connections fare so badly, for a limit or for lost packets, that one more that fails says nothing new.
@@ -122,33 +124,81 @@ impl Crowd {
     }
 
     /// How many handshakes of a hundred lost a packet, where packets are lost at random: connections that stand suffer from
-    /// it as much as new ones, which no limit on connections explains.
+    /// it as much as new ones, which no limit on connections explains. One crowd is enough only where two of five suffer:
+    /// of those that lose one packet in twenty, one crowd in forty looks as if it lost twice as many.
     pub fn lossy(&self) -> Option<f64> {
-        let all = self.together.len();
-        let dropped = self
-            .together
-            .iter()
-            .filter(|member| member.attempt.outcome == Outcome::Timeout)
-            .count();
-        let handshakes = dropped + self.late();
-        let greeted: Vec<f64> = self.together.iter().filter_map(|member| member.greeted_ms).collect();
-        let mute = self
-            .together
-            .iter()
-            .filter(|member| member.ended == Some(Outcome::Silent))
-            .count();
-        let greetings = mute + late(greeted.iter().copied(), SEGMENT_AGAIN_MS);
-        let stood = greeted.len() + mute;
+        let suffered = Suffered::of(&self.together) + Suffered::of(&self.again);
         // Who loses nothing sends nothing again.
         let sent_again = self.counted.is_none_or(|counted| counted.sent_again > 2);
-        let lossy = handshakes * 6 >= all
-            && greetings * 8 >= stood
-            && (handshakes + greetings) * 4 >= all + stood
-            && all > 0
-            && stood > 0
-            && sent_again;
-        lossy.then(|| 100.0 * handshakes as f64 / all as f64)
+        let enough = if self.again.is_empty() { 40 } else { 25 };
+        let lossy = suffered.like_lost_packets() && suffered.percent() >= enough && sent_again;
+        lossy.then(|| 100.0 * suffered.handshakes as f64 / suffered.all as f64)
     }
+
+    /// Whether another crowd has to tell lost packets from a path that loses a few, as many do.
+    pub fn doubtful(&self) -> bool {
+        let suffered = Suffered::of(&self.together);
+        self.again.is_empty() && suffered.like_lost_packets() && (20..40).contains(&suffered.percent())
+    }
+}
+
+/// How many members of a crowd suffered as if a packet of theirs had been lost.
+#[derive(Debug, Clone, Copy)]
+struct Suffered {
+    all: usize,
+    /// Of all: late by a repeated SYN, or not there in time.
+    handshakes: usize,
+    stood: usize,
+    /// Of those that stood: late by a repeated segment, or not there in time.
+    greetings: usize,
+}
+
+impl Suffered {
+    fn of(members: &[Member]) -> Self {
+        let count = |holds: fn(&Member) -> bool| members.iter().filter(|member| holds(member)).count();
+        let dropped = count(|member| member.attempt.outcome == Outcome::Timeout);
+        let mute = count(|member| member.ended == Some(Outcome::Silent));
+        let greeted = members.iter().filter_map(|member| member.greeted_ms);
+        Suffered {
+            all: members.len(),
+            handshakes: dropped + late_handshakes(members),
+            stood: greeted.clone().count() + mute,
+            greetings: mute + late(greeted, SEGMENT_AGAIN_MS),
+        }
+    }
+
+    /// New connections and those that stand alike.
+    fn like_lost_packets(self) -> bool {
+        self.handshakes > 0
+            && self.greetings > 0
+            && self.handshakes * 8 >= self.all
+            && self.greetings * 10 >= self.stood
+    }
+
+    fn percent(self) -> usize {
+        100 * (self.handshakes + self.greetings) / (self.all + self.stood).max(1)
+    }
+}
+
+impl std::ops::Add for Suffered {
+    type Output = Suffered;
+
+    fn add(self, other: Suffered) -> Suffered {
+        Suffered {
+            all: self.all + other.all,
+            handshakes: self.handshakes + other.handshakes,
+            stood: self.stood + other.stood,
+            greetings: self.greetings + other.greetings,
+        }
+    }
+}
+
+fn late_handshakes(members: &[Member]) -> usize {
+    let stood = members
+        .iter()
+        .map(|member| &member.attempt)
+        .filter(|attempt| attempt.stood());
+    late(stood.filter_map(|attempt| attempt.rtt_ms), SYN_AGAIN_MS)
 }
 
 /// How many of these took that much longer than the fastest.

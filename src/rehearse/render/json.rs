@@ -20,6 +20,7 @@ fn path(one: &Rehearsed) -> Value {
         "expected": scenario.expect,
         "known_gap": one.gap(),
         "complaints": complaints(one),
+        "again": one.again,
         "both_ends": side(&one.both),
         "client_alone": one.alone.as_ref().map(side),
     })

@@ -16,11 +16,12 @@ pub(super) fn render(rehearsed: &[Rehearsed]) -> String {
         let style = style(judgement);
         let _ = writeln!(
             text,
-            "{style}{:<10}{style:#} {:<width$}  {:>4.1} s  {}",
+            "{style}{:<10}{style:#} {:<width$}  {:>4.1} s  {}{}",
             judgement.name(),
             one.name(),
             one.both.elapsed.as_secs_f64(),
             found(&one.both),
+            if one.again { " (the second time)" } else { "" },
         );
         match (judgement, one.gap()) {
             (Judgement::GapClosed, _) => {
@@ -78,7 +79,11 @@ pub(super) fn sum(rehearsed: &[Rehearsed]) -> String {
         .filter(|(count, _)| *count > 0)
         .map(|(count, judgement)| format!("{count} {}", judgement.name()))
         .collect();
-    format!("{} of {}\n", told.join(", "), rehearsed.len())
+    let again = match rehearsed.iter().filter(|one| one.again).count() {
+        0 => String::new(),
+        count => format!("; {count} rehearsed a second time"),
+    };
+    format!("{} of {}{again}\n", told.join(", "), rehearsed.len())
 }
 
 fn found(side: &Side) -> String {

@@ -14,12 +14,13 @@ pub(in super::super) fn check(facts: &Facts) -> Vec<Diagnosis> {
     let Some((crowd, handshakes)) = lossy(facts) else {
         return Vec::new();
     };
-    let dropped = crowd.together.iter().filter(|member| !member.attempt.stood()).count();
+    let dialled = || crowd.together.iter().chain(&crowd.again);
+    let dropped = dialled().filter(|member| !member.attempt.stood()).count();
     let mut evidence = vec![format!(
         "of {} connections to TCP {} dialled at once {} needed another SYN, and {dropped} got no answer at all",
-        crowd.together.len(),
+        dialled().count(),
         crowd.to.port(),
-        crowd.late()
+        crowd.late_in_all()
     )];
     evidence.push(
         "greetings on connections that stood were late as well, by the time after which a lost segment is sent again"
@@ -144,17 +145,50 @@ mod tests {
     use super::super::testing::*;
     use super::*;
 
-    #[test]
-    fn late_handshakes_and_late_greetings_are_lost_packets() {
-        let mut seen = healthy();
-        seen.endurance.crowd = Some(crowd(24, |at| match at % 4 {
+    /// Every fourth handshake and every third greeting were late.
+    fn once() -> Crowd {
+        crowd(24, |at| match at % 4 {
             0 => late_member(),
             1 => slow_member(),
             _ => served_member(),
-        }));
+        })
+    }
+
+    fn twice() -> Crowd {
+        let mut crowd = once();
+        crowd.again = crowd.together.clone();
+        crowd
+    }
+
+    #[test]
+    fn late_handshakes_and_late_greetings_are_lost_packets() {
+        let mut seen = healthy();
+        seen.endurance.crowd = Some(twice());
         let report = report_of(&seen);
         assert_eq!(ids(&report), [FindingId::PacketLoss]);
         assert_eq!(report.findings[0].severity, Severity::Warning);
+    }
+
+    #[test]
+    fn what_one_crowd_leaves_to_chance_is_not_reported_before_another_says_the_same() {
+        assert!(once().doubtful());
+        let mut seen = healthy();
+        seen.endurance.crowd = Some(once());
+        assert!(!ids(&report_of(&seen)).contains(&FindingId::PacketLoss));
+        let mut other = once();
+        other.again = crowd(24, |_| served_member()).together;
+        assert!(!other.doubtful());
+        seen.endurance.crowd = Some(other);
+        assert!(!ids(&report_of(&seen)).contains(&FindingId::PacketLoss));
+    }
+
+    #[test]
+    fn a_crowd_of_which_half_suffered_needs_no_other() {
+        let half = crowd(24, |at| if at % 2 == 0 { late_member() } else { slow_member() });
+        assert!(!half.doubtful());
+        let mut seen = healthy();
+        seen.endurance.crowd = Some(half);
+        assert_eq!(ids(&report_of(&seen)), [FindingId::PacketLoss]);
     }
 
     #[test]
@@ -179,22 +213,14 @@ mod tests {
         });
         seen.version.as_mut().unwrap().answers.clear();
         assert_ne!(ids(&report_of(&seen)), []);
-        seen.endurance.crowd = Some(crowd(24, |at| match at % 4 {
-            0 => late_member(),
-            1 => slow_member(),
-            _ => served_member(),
-        }));
+        seen.endurance.crowd = Some(twice());
         assert_eq!(ids(&report_of(&seen)), [FindingId::PacketLoss]);
     }
 
     #[test]
     fn a_server_that_sent_nothing_again_lost_nothing() {
         let mut seen = healthy();
-        let mut gathered = crowd(24, |at| match at % 4 {
-            0 => late_member(),
-            1 => slow_member(),
-            _ => served_member(),
-        });
+        let mut gathered = twice();
         gathered.counted = Some(Default::default());
         seen.endurance.crowd = Some(gathered);
         assert!(!ids(&report_of(&seen)).contains(&FindingId::PacketLoss));

@@ -59,6 +59,10 @@ pub(super) async fn gather(site: &Site<'_>, seen: &Observations, besides: usize)
     crowd.elsewhere = elsewhere;
     note(&mut crowd, before, there);
     drop(held);
+    if crowd.doubtful() {
+        sleep(CLOSED.max(round_trip(&crowd) * 2)).await;
+        crowd.again = come(site, to, MEMBERS, DIALLED).await.0;
+    }
     if crowd.lossy().is_some() {
         return crowd;
     }
