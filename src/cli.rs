@@ -9,7 +9,7 @@ use fwdrill_client::ftp::Passive;
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::layers::Layers;
 
-use crate::commands::{diagnose, drill, explain, healthcheck, lint, probe, publish, rehearse, serve, sync};
+use crate::commands::{diagnose, drill, explain, healthcheck, lint, probe, publish, rehearse, rules, serve, sync};
 
 /// Try an update service through the firewall before the change reaches production
 #[derive(Debug, Parser)]
@@ -55,6 +55,8 @@ pub(crate) enum Command {
     Lint(lint::LintArgs),
     /// Build paths in network namespaces, and see whether the diagnosis names what is wrong with them
     Rehearse(rehearse::RehearseArgs),
+    /// The rules that the estate needs, for the firewall at hand
+    Rules(rules::RulesArgs),
     /// Join records taken where the two ends could not talk, and diagnose
     Diagnose(diagnose::DiagnoseArgs),
     /// What a finding means, how it is told apart, how to fix it

@@ -12,6 +12,7 @@ mod middlebox;
 mod output;
 mod record;
 mod rehearse;
+mod rules;
 
 use std::process::ExitCode;
 

@@ -38,6 +38,7 @@ fn every_help_reads_as_committed() {
         "healthcheck",
         "lint",
         "rehearse",
+        "rules",
     ] {
         let output = run([command, "--help"].iter().filter(|argument| !argument.is_empty()));
         assert_eq!(output.status.code(), Some(0));

@@ -8,6 +8,7 @@ pub(crate) mod lint;
 pub(crate) mod probe;
 pub(crate) mod publish;
 pub(crate) mod rehearse;
+pub(crate) mod rules;
 pub(crate) mod serve;
 pub(crate) mod sync;
 mod waiting;
@@ -29,6 +30,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Healthcheck(args) => healthcheck::run(args).await,
         Command::Lint(args) => lint::run(args),
         Command::Rehearse(args) => rehearse::run(args, quiet).await,
+        Command::Rules(args) => rules::run(args),
         Command::Diagnose(args) => diagnose::run(args),
         Command::Explain(args) => explain::run(args),
         Command::Middlebox(kind) => Ok(crate::middlebox::run(kind).await.map(|()| Exit::Pass)?),
