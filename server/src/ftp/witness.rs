@@ -1,7 +1,8 @@
 //! What an FTP session leaves in the journal, under the drill it belongs to.
 
 use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fwdrill_protocol::drill::DrillId;
 use fwdrill_protocol::flow::Flow;
@@ -97,6 +98,11 @@ impl Witness {
     /// The server connected to the client, or tried to.
     pub fn active_connection(&self, to: SocketAddr, outcome: Outcome) {
         self.data(self.local, self.peer, Event::ActiveConnection { to, outcome });
+    }
+
+    /// A file begins to move; `moved` counts its bytes until it is [transferred](Self::transferred).
+    pub fn transferring(&self, local: SocketAddr, peer: SocketAddr, path: String, moved: Arc<AtomicU64>) {
+        self.journal.census().begun(local, peer, path, moved);
     }
 
     /// A file moved, or part of it, over the data connection between `local` and `peer`.

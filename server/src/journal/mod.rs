@@ -3,6 +3,7 @@
 //! Whoever knows a drill id may read its sightings ([`Journal::of`]); nobody may read anybody else's. That is decided
 //! here and nowhere else.
 
+mod census;
 mod file;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -16,6 +17,7 @@ use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::sighting::{Event, Sighting, Syn};
 use jiff::{SignedDuration, Timestamp};
 
+pub use census::{Census, Finished, Peer, PortUse, Running, Snapshot, Totals, Visits};
 use file::JournalFile;
 pub use file::JournalFileError;
 
@@ -50,6 +52,7 @@ impl Default for Limits {
 #[derive(Clone, Debug)]
 pub struct Journal {
     memory: Arc<Mutex<Memory>>,
+    census: Census,
     file: Option<JournalFile>,
 }
 
@@ -58,6 +61,7 @@ impl Journal {
     pub fn in_memory(limits: Limits) -> Self {
         Journal {
             memory: Arc::new(Mutex::new(Memory::new(limits))),
+            census: Census::default(),
             file: None,
         }
     }
@@ -137,6 +141,7 @@ impl Journal {
         if let Some(file) = &self.file {
             file.append(sighting.clone());
         }
+        self.census.count(&sighting);
         self.memory().keep(sighting);
     }
 
@@ -175,6 +180,11 @@ impl Journal {
             *counted.entry(seen.flow).or_default() += 1;
         }
         counted
+    }
+
+    /// Who came to which port, whatever drill they named. For the operator; no client gets to read it.
+    pub fn census(&self) -> &Census {
+        &self.census
     }
 
     /// How many lines the file is missing because the disk was too slow or full.

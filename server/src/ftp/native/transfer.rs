@@ -170,11 +170,15 @@ impl Job {
             Job::Download(path, _) => Some((path.clone(), "download")),
             Job::Upload(path, ..) => Some((path.clone(), "upload")),
         };
+        let moved = Arc::<AtomicU64>::default();
+        if let Some((path, _)) = &path {
+            witness.transferring(data.local, data.peer, path.to_string(), moved.clone());
+        }
         Note {
             witness: witness.clone(),
             ends: (data.local, data.peer),
             path,
-            moved: Arc::default(),
+            moved,
             complete: false,
         }
     }
