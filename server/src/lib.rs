@@ -7,6 +7,7 @@
 //! - [`shelf`]: the update set in force, verified, and replaced when a newer one is published
 //! - [`http`]: downloads (2221); `version` and `evidence`: "anything new?" (3333), and what was seen
 //! - `sentinel`: the ports whose services live elsewhere, or must not be reachable
+//! - [`console`]: the web console (10443)
 //! - [`ftp`]: downloads and uploads (2021), by one of two engines; [`dropbox`]: where uploads go
 //! - [`tls`]: the server's certificate, made on first start and kept
 //! - [`connection`]: the accept loop that every service shares, and how connections end
@@ -15,6 +16,7 @@
 mod bind;
 mod config;
 pub mod connection;
+pub mod console;
 pub mod dropbox;
 mod evidence;
 pub mod ftp;

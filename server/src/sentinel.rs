@@ -1,7 +1,9 @@
-//! Ports whose services do not live here yet (2222, 2225, 10443) or must not be reachable at all (2226, 2227): they
+//! Ports whose services do not live here yet (2222, 2225) or must not be reachable at all (2226, 2227): they
 //! accept, note who came, and close.
 //!
-//! The first three prove to a drill that it reached this server: to the line `FWDRILL <drill id>` they answer
+//! It also stands in front of the console (10443), whose own protocol begins otherwise.
+//!
+//! 2222, 2225 and 10443 prove to a drill that it reached this server: to the line `FWDRILL <drill id>` they answer
 //! `FWDRILL <flow> <server's port> <client's address as seen>`. To everybody else, and on the last two to everybody, they
 //! say nothing.
 
@@ -26,16 +28,28 @@ const LINE: usize = LABEL.len() + 32 + 2;
 
 /// Lives one connection to the sentinel of `flow`.
 pub(crate) async fn live(flow: Flow, journal: Journal, accepted: Accepted, stopping: CancellationToken) {
+    let mut accepted = accepted;
+    let drill = tokio::select! {
+        drill = tokio::time::timeout(PATIENCE, first_line(&mut accepted.stream)) => drill.unwrap_or_default(),
+        () = stopping.cancelled() => None,
+    };
+    answer(flow, &journal, accepted, drill, &stopping).await;
+}
+
+/// Notes who came, answers a drill, and closes.
+pub(crate) async fn answer(
+    flow: Flow,
+    journal: &Journal,
+    accepted: Accepted,
+    drill: Option<DrillId>,
+    stopping: &CancellationToken,
+) {
     let Accepted {
         mut stream,
         local,
         peer,
         syn,
     } = accepted;
-    let drill = tokio::select! {
-        drill = tokio::time::timeout(PATIENCE, first_line(&mut stream)) => drill.unwrap_or_default(),
-        () = stopping.cancelled() => None,
-    };
     journal.accepted(drill, flow, local, peer, syn);
     debug!(%flow, %peer, known = drill.is_some(), "somebody knocked");
     if drill.is_some() && answers(flow) {

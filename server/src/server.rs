@@ -26,6 +26,7 @@ use tracing::{error, info, warn};
 use crate::bind::{BindErrors, Bound, bind};
 use crate::config::{Config, FtpEngine, Role};
 use crate::connection::Connections;
+use crate::console::{self, Console, ConsoleError};
 use crate::evidence::EvidenceDesk;
 use crate::ftp::libunftp::Libunftp;
 use crate::ftp::native::Native;
@@ -48,6 +49,8 @@ pub struct Server {
     engine: FtpEngine,
     http: http::Limits,
     https: Option<Arc<ServerConfig>>,
+    console: Option<Arc<Console>>,
+    console_password: Option<String>,
     role: ServerRole,
     certificate: Option<Sha256>,
     grace: Duration,
@@ -95,6 +98,9 @@ pub enum StartError {
     /// The certificate of HTTPS cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
+    /// The console.
+    #[error("failed to open the console")]
+    Console(#[from] ConsoleError),
     /// What was to be done on a thread of its own was not.
     #[error("failed to prepare the depot")]
     CutShort(#[source] io::Error),
@@ -133,6 +139,14 @@ impl Server {
         let certificate = (https.is_some() || ftp.is_some() && estate.ftp.tls != Tls::Off)
             .then(|| tls::fingerprint(&estate, &config.state))
             .flatten();
+        let (console, console_password) = match config.flows().any(|flow| flow == Flow::Console) {
+            true => {
+                let (console, made) =
+                    Console::open(&estate, &config.state, config.http, journal.clone(), shelf.clone())?;
+                (Some(Arc::new(console)), made)
+            }
+            false => (None, None),
+        };
         let announcement = Announcement {
             schema: Announcement::SCHEMA.to_owned(),
             pid: std::process::id(),
@@ -162,6 +176,8 @@ impl Server {
             http: config.http,
             certificate,
             https,
+            console,
+            console_password,
             role: match config.role {
                 Role::Server => ServerRole::Server,
                 Role::UpdateAgent => ServerRole::UpdateAgent,
@@ -173,6 +189,11 @@ impl Server {
     /// Every bound address, and what a client needs besides.
     pub fn announcement(&self) -> &Announcement {
         &self.announcement
+    }
+
+    /// The console's password, if it was made at this start: it is kept nowhere, so this is the time to tell it.
+    pub fn console_password(&self) -> Option<&str> {
+        self.console_password.as_deref()
     }
 
     /// What the server sees. Clones stay readable while the server runs and after.
@@ -255,6 +276,7 @@ impl Server {
             http: site(Flow::Http),
             version: site(Flow::Version),
             ftp,
+            console: self.console.clone(),
             journal: self.journal.clone(),
             stopping: stopping.clone(),
         }
@@ -267,6 +289,7 @@ struct Services {
     http: Arc<http::Site>,
     version: Arc<http::Site>,
     ftp: Option<Arc<ftp::Service>>,
+    console: Option<Arc<Console>>,
     journal: Journal,
     stopping: CancellationToken,
 }
@@ -274,20 +297,24 @@ struct Services {
 impl Services {
     async fn accept(self, flow: Flow, listener: TcpListener, connections: Connections) {
         let stopping = self.stopping;
-        match (flow, self.ftp) {
-            (Flow::Http | Flow::Version, _) => {
+        match (flow, self.ftp, self.console) {
+            (Flow::Http | Flow::Version, _, _) => {
                 let site = if flow == Flow::Http { self.http } else { self.version };
                 let live = |accepted| http::live(site.clone(), accepted, stopping.clone());
                 connections.serve(listener, live).await;
             }
-            (Flow::FtpControl, Some(ftp)) => {
+            (Flow::Console, _, Some(console)) => {
+                let live = |accepted| console::live_connection(console.clone(), accepted, stopping.clone());
+                connections.serve(listener, live).await;
+            }
+            (Flow::FtpControl, Some(ftp), _) => {
                 let live = |accepted| {
                     let ftp = ftp.clone();
                     async move { ftp.live(accepted).await }
                 };
                 connections.serve(listener, live).await;
             }
-            (_, _) => {
+            (_, _, _) => {
                 let live = |accepted| sentinel::live(flow, self.journal.clone(), accepted, stopping.clone());
                 connections.serve(listener, live).await;
             }

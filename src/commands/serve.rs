@@ -1,10 +1,12 @@
 //! `fwdrill serve`: the update server, or an update agent, until it is told to stop.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use fwdrill_protocol::flow::Flow;
 use fwdrill_server::{Config, FtpEngine, Role, Server};
 
 use crate::cli::{EstateArgs, Switch, seconds};
@@ -80,9 +82,25 @@ pub(crate) async fn run(args: ServeArgs) -> Result<Exit, Failure> {
     if let Some(key) = &server.announcement().public_key {
         tracing::info!(public_key = %key, "clients check update sets with this key: fwdrill sync HOST --public-key ...");
     }
+    if let Some(password) = server.console_password() {
+        output::tell(&told_once(&server, password));
+    }
     if args.announce {
         output::say(&serde_json::to_string(server.announcement()).context("failed to write the announcement")?);
     }
     server.run(stop).await;
     Ok(Exit::Pass)
+}
+
+/// The password of the console, for whoever starts the server for the first time.
+fn told_once(server: &Server, password: &str) -> String {
+    let port = server
+        .announcement()
+        .addresses
+        .get(&Flow::Console)
+        .map_or(0, SocketAddr::port);
+    format!(
+        "web console: https://localhost:{port}, password {password}\n\
+         It is not shown again. For another one, delete console/password in the state directory and start again."
+    )
 }

@@ -1,6 +1,7 @@
 //! One HTTP connection, from accept to close.
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,7 +11,7 @@ use fwdrill_protocol::sighting::Event;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -18,23 +19,20 @@ use tracing::debug;
 use super::body::Body;
 use super::stall::Stalling;
 use super::stream;
-use super::{Ends, Site};
+use super::{Ends, Limits, Site};
 use crate::connection::{Accepted, close_gently};
+use crate::stream::Stream;
 
 /// Lives one connection. When `stopping` is cancelled the response at hand is finished and the connection closed.
 pub(crate) async fn live(site: Arc<Site>, accepted: Accepted, stopping: CancellationToken) {
     let visit = Arc::new(Visit {
-        ends: Ends {
-            local: accepted.local,
-            peer: accepted.peer,
-            syn: accepted.syn,
-        },
+        ends: Ends::of(&accepted),
         site,
         noted: Mutex::new(Noted::Nothing),
     });
     let limits = visit.site.limits;
     let stream = match stream::open(accepted.stream, visit.site.tls.clone(), limits.handshake, &stopping).await {
-        Ok(stream) => Stalling::new(stream, limits.write_stall),
+        Ok(stream) => stream,
         Err(error) => {
             debug!(peer = %visit.ends.peer, %error, "no TLS handshake");
             return visit.note_silent_end();
@@ -47,6 +45,42 @@ pub(crate) async fn live(site: Arc<Site>, accepted: Accepted, stopping: Cancella
             Box::pin(async move { Ok::<_, Infallible>(visit.answer(request).await) })
         })
     };
+    let spoken = speak(stream, &limits, service, &stopping).await;
+    if let Err(error) = &spoken.ended {
+        debug!(peer = %visit.ends.peer, error = %crate::chain(error), "connection ended early");
+    }
+    visit.note_silent_end();
+    spoken.close().await;
+}
+
+/// A connection on which HTTP is over.
+pub(crate) struct Spoken {
+    /// How.
+    pub(crate) ended: Result<(), hyper::Error>,
+    stream: Stream,
+    /// The server stops: nobody waits for the client's end.
+    stopping: bool,
+}
+
+impl Spoken {
+    /// Closes it, with close_notify where there is TLS and all was in order.
+    pub(crate) async fn close(self) {
+        let mut stream = stream::into_tcp_after_close_notify(self.stream, self.ended.is_ok()).await;
+        if !self.stopping {
+            close_gently(&mut stream).await;
+        }
+    }
+}
+
+/// Speaks HTTP/1.1 on a connection within the limits, until either end has had enough. When `stopping` is cancelled the
+/// response at hand is finished.
+pub(crate) async fn speak<S, B>(stream: Stream, limits: &Limits, service: S, stopping: &CancellationToken) -> Spoken
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Unpin> + Unpin,
+    B: hyper::body::Body + 'static,
+    B::Error: Into<Box<dyn Error + Send + Sync>>,
+{
+    let stream = Stalling::new(stream, limits.write_stall);
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.header_time)
@@ -65,15 +99,10 @@ pub(crate) async fn live(site: Arc<Site>, accepted: Accepted, stopping: Cancella
         connection.poll_without_shutdown(cx)
     })
     .await;
-
-    if let Err(error) = &ended {
-        debug!(peer = %visit.ends.peer, error = %crate::chain(error), "connection ended early");
-    }
-    visit.note_silent_end();
-    let stream = connection.into_parts().io.into_inner().into_inner();
-    let mut stream = stream::into_tcp_after_close_notify(stream, ended.is_ok()).await;
-    if !told {
-        close_gently(&mut stream).await;
+    Spoken {
+        ended,
+        stream: connection.into_parts().io.into_inner().into_inner(),
+        stopping: told,
     }
 }
 

@@ -36,6 +36,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use rustls::ServerConfig;
 
+use crate::connection::Accepted;
 use crate::evidence::EvidenceDesk;
 use crate::journal::Journal;
 use crate::shelf::Shelf;
@@ -45,7 +46,7 @@ use body::Body;
 use representation::{put, status};
 use transfer::Transfer;
 
-pub(crate) use live::live;
+pub(crate) use live::{live, speak};
 pub(crate) use representation::{Caching, Content, Representation};
 
 /// What one HTTP connection may cost.
@@ -92,6 +93,16 @@ pub(crate) struct Ends {
     pub(crate) local: SocketAddr,
     pub(crate) peer: SocketAddr,
     pub(crate) syn: Option<Syn>,
+}
+
+impl Ends {
+    pub(crate) fn of(accepted: &Accepted) -> Self {
+        Ends {
+            local: accepted.local,
+            peer: accepted.peer,
+            syn: accepted.syn,
+        }
+    }
 }
 
 /// An answer without a representation: the status and one line that says why.

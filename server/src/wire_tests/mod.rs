@@ -1,6 +1,7 @@
 //! A whole server on loopback, spoken to by raw sockets.
 
 mod conditions;
+mod console;
 mod drills;
 mod lifecycle;
 mod limits;
@@ -61,6 +62,7 @@ fn loopback() -> Estate {
 struct Running {
     announcement: fwdrill_protocol::announcement::Announcement,
     journal: Journal,
+    console_password: Option<String>,
     shutdown: CancellationToken,
     run: JoinHandle<usize>,
 }
@@ -71,6 +73,7 @@ async fn start(config: Config) -> Running {
     Running {
         announcement: server.announcement().clone(),
         journal: server.journal().clone(),
+        console_password: server.console_password().map(str::to_owned),
         run: tokio::spawn(server.run(shutdown.clone())),
         shutdown,
     }

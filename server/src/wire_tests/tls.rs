@@ -25,7 +25,11 @@ async fn serving(change: impl FnOnce(&mut Config)) -> (Place, Running) {
     (place, server)
 }
 
-async fn secure(place: &Place, stream: TcpStream, version: &'static SupportedProtocolVersion) -> TlsStream<TcpStream> {
+pub(super) async fn secure(
+    place: &Place,
+    stream: TcpStream,
+    version: &'static SupportedProtocolVersion,
+) -> TlsStream<TcpStream> {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_file(certificate_path(place.state.path())).unwrap())
@@ -43,7 +47,7 @@ async fn secure(place: &Place, stream: TcpStream, version: &'static SupportedPro
         .unwrap()
 }
 
-async fn talk(stream: &mut TlsStream<TcpStream>, request: &str) -> Vec<u8> {
+pub(super) async fn talk(stream: &mut TlsStream<TcpStream>, request: &str) -> Vec<u8> {
     in_time(stream.write_all(request.as_bytes())).await.unwrap();
     let mut answer = Vec::new();
     // An end without close_notify would be an error here.
