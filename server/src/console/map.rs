@@ -26,7 +26,7 @@ pub(super) fn render(estate: &Estate, now: &Snapshot) -> Markup {
                         @for (column, flow) in flows.iter().enumerate() {
                             @if peer.flows.contains_key(flow) {
                                 @let closed = estate.expected(vantage(*address), *flow) == Expected::Closed;
-                                line class=(if closed { "wrong" } else { "right" }) x1="230" y1=(at(row)) x2="410" y2=(at(column));
+                                line class=(if closed { "wrong" } else { "right" }) x1="230" y1=(at(row)) x2="410" y2=(at(column)) {}
                             }
                         }
                     }
@@ -69,6 +69,8 @@ mod tests {
         let html = render(&Estate::default(), &now).into_string();
         assert_eq!(html.matches("<line class=\"right\"").count(), 1);
         assert_eq!(html.matches("<line class=\"wrong\"").count(), 1);
+        // Unlike those of HTML, no element of SVG ends by itself: what follows would be inside.
+        assert_eq!(html.matches("</line>").count(), 2);
     }
 
     #[test]

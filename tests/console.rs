@@ -1,0 +1,158 @@
+//! The console as people meet it: a real browser, over the real HTTPS.
+//!
+//! `FWDRILL_SCREENSHOTS=docs/screenshots cargo nextest run --test console` takes the pictures of the README.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "console/browser.rs"]
+mod browser;
+mod support;
+
+use std::path::PathBuf;
+
+use browser::Browser;
+use fwdrill_protocol::flow::Flow;
+use support::{Server, fwdrill};
+use thirtyfour::prelude::*;
+
+const CHECKS: &str = include_str!("console/checks.js");
+
+/// A server, and a browser that stands before its sign-in.
+async fn before_the_sign_in() -> (Server, Browser) {
+    let server = Server::start(&[]);
+    let browser = Browser::start().await;
+    let address = format!("https://127.0.0.1:{}/", server.port(Flow::Console));
+    browser.driver.goto(address).await.unwrap();
+    browser.find("#password").await;
+    (server, browser)
+}
+
+fn password(server: &Server) -> String {
+    let log = server.log();
+    let (_, rest) = log
+        .split_once(", password ")
+        .unwrap_or_else(|| panic!("no password in {log}"));
+    rest.split_whitespace().next().unwrap().to_owned()
+}
+
+async fn sign_in(browser: &Browser, password: &str) {
+    browser.find("#password").await.send_keys(password).await.unwrap();
+    browser.find(".sign-in button").await.click().await.unwrap();
+}
+
+/// Wide and as a phone, light and dark: nothing is wrong with the page.
+async fn holds(browser: &Browser, page: &str) {
+    for (width, height, device) in [(1280, 900, "wide"), (360, 740, "phone")] {
+        for scheme in ["light", "dark"] {
+            browser.looks(width, height, scheme).await;
+            let wrong = browser.script(CHECKS).await;
+            assert_eq!(wrong, serde_json::json!([]), "{page}, {device}, {scheme}");
+            if let Some(directory) = std::env::var_os("FWDRILL_SCREENSHOTS").map(PathBuf::from) {
+                let file = directory.join(format!("console-{page}-{device}-{scheme}.png"));
+                let all = browser.script("return document.documentElement.scrollHeight").await;
+                let all = u32::try_from(all.as_u64().unwrap()).unwrap().max(height);
+                browser.looks(width, all, scheme).await;
+                browser.driver.screenshot(&file).await.unwrap();
+            }
+        }
+    }
+    browser.looks(1280, 900, "light").await;
+}
+
+/// Somebody on this host who updates over FTP.
+fn a_client_updates(server: &Server) {
+    let into = tempfile::tempdir().unwrap();
+    let mut command = fwdrill();
+    command
+        .args(["sync", "127.0.0.1", "--public-key", server.public_key(), "--into"])
+        .arg(into.path())
+        .args(server.settings());
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", support::stderr(&output));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_signs_in_sees_a_client_come_publishes_a_set_and_signs_out() {
+    let (server, browser) = before_the_sign_in().await;
+    holds(&browser, "sign-in").await;
+    sign_in(&browser, "not-the-password").await;
+    browser.reads(".trouble", "not the password").await;
+    sign_in(&browser, &password(&server)).await;
+
+    browser.reads("#live-status", "Live.").await;
+    browser.reads("#transfers", "None yet").await;
+    // No reload from here on: what comes, comes live.
+    browser.script("window.stayed = true").await;
+    tokio::task::block_in_place(|| a_client_updates(&server));
+    browser.reads("#transfers", "complete").await;
+    browser.reads("#matrix", "127.0.0.1").await;
+    browser.reads("#heat", "reached once").await;
+    // An address, and a line for each port that it reached.
+    let drawn = "const map = document.querySelector('#map svg'); \
+                 return [map.querySelector(':scope > text').textContent.trim().split(' ')[0], map.querySelectorAll(':scope > line').length]";
+    assert_eq!(browser.script(drawn).await, serde_json::json!(["127.0.0.1", 4]));
+    assert_eq!(browser.script("return window.stayed").await, true);
+    holds(&browser, "live").await;
+
+    browser.find("a[href='/updates']").await.click().await.unwrap();
+    browser.reads("#serial", "1").await;
+    browser.find("#version").await.send_keys("22.0.test").await.unwrap();
+    browser
+        .find("form[action='/updates'] button")
+        .await
+        .click()
+        .await
+        .unwrap();
+    browser.reads("#serial", "2").await;
+    browser.reads("main", "22.0.test").await;
+    holds(&browser, "updates").await;
+
+    browser
+        .find("form[action='/sign-out'] button")
+        .await
+        .click()
+        .await
+        .unwrap();
+    browser.find("#password").await;
+    browser.driver.back().await.unwrap();
+    browser.find("#password").await;
+    browser.driver.quit().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_can_be_reached_by_keyboard_in_the_order_of_the_page() {
+    const FOCUSABLE: &str = "return [...document.querySelectorAll(\"a[href], button, input:not([type=hidden]), [tabindex='0']\")]\
+                             .map((element) => element.outerHTML.slice(0, 60))";
+    const FOCUSED: &str = "return document.activeElement.outerHTML.slice(0, 60)";
+    const OUTLINED: &str = "return getComputedStyle(document.activeElement).outlineStyle !== 'none'";
+    let (server, browser) = before_the_sign_in().await;
+    // The field has the focus; Enter sends the form.
+    let active = browser.driver.active_element().await.unwrap();
+    active
+        .send_keys(password(&server) + Key::Enter.value().to_string().as_str())
+        .await
+        .unwrap();
+    browser.reads("#live-status", "Live.").await;
+    for path in ["/", "/updates"] {
+        let address = format!("https://127.0.0.1:{}{path}", server.port(Flow::Console));
+        browser.driver.goto(address).await.unwrap();
+        let expected = browser.script(FOCUSABLE).await;
+        let mut reached = Vec::new();
+        for _ in 0..expected.as_array().unwrap().len() {
+            browser
+                .driver
+                .action_chain()
+                .send_keys(Key::Tab.value())
+                .perform()
+                .await
+                .unwrap();
+            reached.push(browser.script(FOCUSED).await);
+            assert_eq!(browser.script(OUTLINED).await, true, "{path}: {reached:?}");
+        }
+        assert_eq!(serde_json::Value::from(reached), expected, "{path}");
+        assert!(
+            expected[0].as_str().unwrap().contains("Skip to the content"),
+            "{expected}"
+        );
+    }
+    browser.driver.quit().await.unwrap();
+}
