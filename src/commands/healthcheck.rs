@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use fwdrill_client::diagnosis::diagnose;
-use fwdrill_client::plan::{Plan, Range};
+use fwdrill_client::plan::{Depth, Plan, Range};
 use fwdrill_client::probe;
 use fwdrill_protocol::estate::expectation::SERVER;
 use fwdrill_protocol::flow::{Expected, Flow};
@@ -25,7 +25,7 @@ pub(crate) struct HealthcheckArgs {
     #[command(flatten)]
     estate: EstateArgs,
     /// Which of the guide's two servers runs here
-    #[arg(long, value_enum, default_value_t = RoleArg::Server)]
+    #[arg(long, value_enum, default_value_t = RoleArg::Server, env = "FWDRILL_ROLE")]
     role: RoleArg,
     /// How long to wait for each single answer, seconds
     #[arg(long, value_parser = seconds, default_value = "2", value_name = "SECONDS")]
@@ -61,6 +61,7 @@ pub(crate) async fn run(args: HealthcheckArgs) -> Result<Exit, Failure> {
     plan.vantage = SERVER.to_owned();
     plan.limit = args.timeout;
     plan.range = Range::None;
+    plan.depth = Depth::Quick;
     plan.evidence = false;
     let report = diagnose(&plan.estate, &probe::run(&plan).await);
     for flow in report.flows.iter().filter(|flow| flow.verdict != Verdict::Pass) {

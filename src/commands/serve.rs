@@ -21,7 +21,7 @@ pub(crate) struct ServeArgs {
     #[command(flatten)]
     estate: EstateArgs,
     /// Which of the guide's two servers to be
-    #[arg(long, value_enum, default_value_t = RoleArg::Server)]
+    #[arg(long, value_enum, default_value_t = RoleArg::Server, env = "FWDRILL_ROLE")]
     role: RoleArg,
     /// Directory of published update sets; a small signed set is made if there is none [default: depot in the state directory]
     #[arg(long, value_name = "DIR", env = "FWDRILL_DEPOT")]

@@ -161,7 +161,10 @@ fn is_opened_for_sessions(seen: &Observations) -> bool {
 }
 
 fn suspect(flow: Flow, attempt: &Attempt, seen: &Observations) -> Option<Suspect> {
-    let sentinel = matches!(flow, Flow::Agent | Flow::Events | Flow::Console);
+    let sentinel = matches!(
+        flow,
+        Flow::Agent | Flow::Events | Flow::Console | Flow::System | Flow::SelfEvents
+    );
     if sentinel && attempt.stood() && seen.evidence.joined().is_none() {
         // Somebody else's service on these ports need not answer us.
         return None;

@@ -17,6 +17,7 @@ pub const RESERVED: &[&str] = &[
     "FWDRILL_ESTATE",
     "FWDRILL_ESERV_INI",
     "FWDRILL_FTP_ENGINE",
+    "FWDRILL_ROLE",
 ];
 
 /// Aliases that stand for one key each, as the images that made them known use them.
