@@ -9,7 +9,9 @@ use fwdrill_client::ftp::Passive;
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::layers::Layers;
 
-use crate::commands::{diagnose, drill, explain, healthcheck, lint, probe, publish, rehearse, rules, serve, sync};
+use crate::commands::{
+    completions, diagnose, drill, explain, healthcheck, lint, man, probe, publish, rehearse, rules, serve, sync,
+};
 
 /// Try an update service through the firewall before the change reaches production
 #[derive(Debug, Parser)]
@@ -61,6 +63,10 @@ pub(crate) enum Command {
     Diagnose(diagnose::DiagnoseArgs),
     /// What a finding means, how it is told apart, how to fix it
     Explain(explain::ExplainArgs),
+    /// What a shell needs to complete this program's command line
+    Completions(completions::CompletionsArgs),
+    /// This program's man pages
+    Man(man::ManArgs),
     /// Something on a rehearsal's path that misbehaves
     #[command(hide = true, subcommand)]
     Middlebox(crate::middlebox::Kind),

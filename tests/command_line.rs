@@ -28,10 +28,12 @@ fn fails_with(arguments: &[&str], code: i32, words: &[&str]) -> String {
 fn every_help_reads_as_committed() {
     for command in [
         "",
+        "completions",
         "diagnose",
         "drill",
         "explain",
         "serve",
+        "man",
         "probe",
         "sync",
         "publish",

@@ -1,10 +1,12 @@
 //! One file per subcommand.
 
+pub(crate) mod completions;
 pub(crate) mod diagnose;
 pub(crate) mod drill;
 pub(crate) mod explain;
 pub(crate) mod healthcheck;
 pub(crate) mod lint;
+pub(crate) mod man;
 pub(crate) mod probe;
 pub(crate) mod publish;
 pub(crate) mod rehearse;
@@ -33,6 +35,8 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Rules(args) => rules::run(args),
         Command::Diagnose(args) => diagnose::run(args),
         Command::Explain(args) => explain::run(args),
+        Command::Completions(args) => Ok(completions::run(&args)),
+        Command::Man(args) => man::run(&args),
         Command::Middlebox(kind) => Ok(crate::middlebox::run(kind).await.map(|()| Exit::Pass)?),
         Command::RehearseLab { .. } => Ok(crate::rehearse::inside::run().await.map(|()| Exit::Pass)?),
     }
