@@ -77,6 +77,9 @@ pub(crate) enum Command {
         #[arg(long)]
         inside: bool,
     },
+    /// Which rules the packets of two hosts meet, told when stdin ends
+    #[command(hide = true)]
+    RehearseTrace(crate::rehearse::inside::TracerArgs),
 }
 
 /// What listens where: default < eserv.ini < file < environment < flags.
@@ -117,6 +120,27 @@ impl EstateArgs {
             true => "the guide's estate".to_owned(),
             false => files.join(" and "),
         }
+    }
+
+    /// The estate file's name and text, if there is one.
+    pub(crate) fn file(&self) -> anyhow::Result<Option<(String, String)>> {
+        let Some(path) = &self.estate else { return Ok(None) };
+        let text = std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))?;
+        Ok(Some((path.display().to_string(), text)))
+    }
+
+    /// Arguments for another process of this machine that make the same estate.
+    pub(crate) fn arguments(&self) -> anyhow::Result<Vec<String>> {
+        let mut arguments = Vec::new();
+        for (flag, path) in [("--estate", &self.estate), ("--eserv-ini", &self.eserv_ini)] {
+            let Some(path) = path else { continue };
+            let whole = path
+                .canonicalize()
+                .with_context(|| format!("failed to find {}", path.display()))?;
+            arguments.push(format!("{flag}={}", whole.display()));
+        }
+        arguments.extend(self.set.iter().map(|assignment| format!("--set={assignment}")));
+        Ok(arguments)
     }
 
     /// The estate; `flags` are other flags that set a key: as written, key, value.

@@ -3,12 +3,8 @@
 
 mod support;
 
-use std::process::Stdio;
-use std::time::Duration;
-
-use rustix::process::Signal;
 use serde_json::Value;
-use support::{exit_within, fwdrill, required, run, signal, stderr, stdout};
+use support::{nothing_is_left_of, required, run, stderr, stdout};
 
 fn fixtures() -> &'static str {
     concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/paths")
@@ -125,62 +121,7 @@ fn a_free_path_needs_nothing_of_the_standard_one() {
     assert_eq!(code, Some(0), "{document:#}");
 }
 
-/// Its children, whichever thread started them.
-fn children_of(pid: u32) -> Vec<u32> {
-    let children = std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let threads = std::fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten()
-        .flatten();
-    let of_threads = threads.filter_map(|thread| std::fs::read_to_string(thread.path().join("children")).ok());
-    let all: String = of_threads.chain([children]).collect::<Vec<_>>().join(" ");
-    let mut all: Vec<u32> = all.split_whitespace().map(|pid| pid.parse().unwrap()).collect();
-    all.sort_unstable();
-    all.dedup();
-    all
-}
-
-fn descendants_of(pid: u32) -> Vec<u32> {
-    let children = children_of(pid);
-    children
-        .iter()
-        .flat_map(|child| [vec![*child], descendants_of(*child)].concat())
-        .collect()
-}
-
-fn is_alive(pid: u32) -> bool {
-    // The state follows the name in parentheses (proc_pid_stat(5)); a zombie has left everything behind.
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
-}
-
 #[test]
 fn nothing_is_left_after_an_interruption_or_a_kill() {
-    for (sent, code) in [(Signal::INT, Some(3)), (Signal::KILL, None)] {
-        let mut rehearsal = fwdrill()
-            .args(["rehearse", &path("control-port-dropped")])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        // The lab, its first process, the server and the client: it is in the middle of it.
-        let running = loop {
-            let running = descendants_of(rehearsal.id());
-            if running.len() >= 4 {
-                break running;
-            }
-            assert!(rehearsal.try_wait().unwrap().is_none(), "it ended too early");
-            std::thread::yield_now();
-        };
-        signal(&rehearsal, sent);
-        assert_eq!(exit_within(&mut rehearsal, Duration::from_secs(10)).code(), code);
-        let begun = std::time::Instant::now();
-        while running.iter().any(|pid| is_alive(*pid)) {
-            assert!(
-                begun.elapsed() < Duration::from_secs(10),
-                "processes are left after {sent:?}"
-            );
-            std::thread::yield_now();
-        }
-    }
+    nothing_is_left_of(&["rehearse", &path("control-port-dropped")]);
 }

@@ -56,6 +56,9 @@ impl Plan {
 /// How deep a drill goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Depth {
+    /// As [`Depth::Quick`], and what is asked again out of patience is asked less often: for rehearsals, where an answer
+    /// takes less than a millisecond and nothing is lost.
+    Brief,
     /// What a client does, once; nothing that takes long or many connections.
     Quick,
     /// Also what tells causes apart where something is wrong.

@@ -39,6 +39,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Man(args) => man::run(&args),
         Command::Middlebox(kind) => Ok(crate::middlebox::run(kind).await.map(|()| Exit::Pass)?),
         Command::RehearseLab { .. } => Ok(crate::rehearse::inside::run().await.map(|()| Exit::Pass)?),
+        Command::RehearseTrace(args) => Ok(crate::rehearse::inside::trace(&args).await.map(|()| Exit::Pass)?),
     }
 }
 

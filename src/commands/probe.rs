@@ -39,6 +39,9 @@ pub(crate) struct ProbeArgs {
     /// Try everything: the full range, connections held idle, many at once, large files
     #[arg(long)]
     thorough: bool,
+    /// No more than a rehearsal has time for: as --quick, but with a sample of the passive range
+    #[arg(long, hide = true, conflicts_with_all = ["full_range", "quick", "thorough"])]
+    brief: bool,
     /// Do not ask the server what it saw
     #[arg(long)]
     no_evidence: bool,
@@ -75,6 +78,7 @@ pub(crate) async fn run(args: ProbeArgs, quiet: bool) -> Result<Exit, Failure> {
         _ => Range::Sample,
     };
     plan.depth = match (args.quick, args.thorough) {
+        _ if args.brief => Depth::Brief,
         (true, _) => Depth::Quick,
         (_, true) => Depth::Thorough,
         _ => Depth::Usual,

@@ -1,10 +1,13 @@
 //! `fwdrill rehearse`: paths in network namespaces, with real traffic.
 
+mod production;
+
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use self::production::ProductionArgs;
 use super::serve::EngineArg;
 use crate::exit::{Exit, Failure};
 use crate::rehearse::render::Form;
@@ -13,29 +16,31 @@ use crate::{host, output};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  fwdrill rehearse fixtures/paths/control-port-dropped.toml\n  fwdrill rehearse fixtures/paths --parallel 4 --format junit > rehearsal.xml\n  fwdrill rehearse fixtures/paths --matrix\n  fwdrill rehearse new-branch.toml --keep          leaves the hosts standing to look around in them\n\nNeeds the programs ip and nft, but no root: everything happens in namespaces of its own, and is gone afterwards."
+    after_help = "Examples:\n  fwdrill rehearse --ruleset new.nft --outside eth0=203.0.113.2/24 --inside eth1=10.20.0.1/24 --server 10.20.0.10\n  fwdrill rehearse --ruleset new.v4 --against old.v4 --estate fwdrill.toml --format markdown    (docs/REHEARSING.md)\n  fwdrill rehearse fixtures/paths/control-port-dropped.toml\n  fwdrill rehearse fixtures/paths --parallel 4 --format junit > rehearsal.xml\n  fwdrill rehearse fixtures/paths --matrix\n  fwdrill rehearse new-branch.toml --keep          leaves the hosts standing to look around in them\n\nNeeds the programs ip and nft, but no root: everything happens in namespaces of its own, and is gone afterwards."
 )]
 pub(crate) struct RehearseArgs {
     /// Scenario files, or directories of them (*.toml); docs/REHEARSE.md says what is in one
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required_unless_present = "ruleset", conflicts_with = "ruleset", value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// How many paths at a time [default: as many as the machine has cores]
+    #[command(flatten)]
+    production: ProductionArgs,
+    /// How many paths at a time [default: as many as the machine has cores; of a ruleset, 8]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     parallel: Option<u16>,
     /// Leave the paths standing until interrupted, and say how to look into them
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ruleset")]
     keep: bool,
     /// Measure every path a second time with the client alone, which does not ask the server what it saw
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ruleset")]
     alone: bool,
     /// Rehearse what does not hold once more at the end, alone: a busy machine loses time that diagnoses tell paths apart by
-    #[arg(long)]
+    #[arg(long, conflicts_with = "ruleset")]
     again: bool,
     /// The FTP server of every path that does not name one: a diagnosis is not to depend on who wrote the server
     #[arg(long, value_enum, value_name = "ENGINE")]
     ftp_engine: Option<EngineArg>,
     /// The confusion matrix: expected against found, with both ends and with the client alone
-    #[arg(long, conflicts_with = "format")]
+    #[arg(long, conflicts_with_all = ["format", "ruleset"])]
     matrix: bool,
     /// Form of the result
     #[arg(long, value_enum, default_value_t = Form::Text, value_name = "FORMAT")]
@@ -43,6 +48,9 @@ pub(crate) struct RehearseArgs {
 }
 
 pub(crate) async fn run(args: RehearseArgs, quiet: bool) -> Result<Exit, Failure> {
+    if !args.production.ruleset.is_empty() {
+        return production::run(&args, quiet).await;
+    }
     let mut rehearsals = rehearse::read(&args.files)?;
     if let Some(engine) = args.ftp_engine.and_then(|engine| engine.to_possible_value()) {
         for rehearsal in &mut rehearsals {

@@ -1,6 +1,7 @@
 //! What is to be built and run for one scenario, with every mistake found before anything is.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
@@ -25,6 +26,54 @@ pub(crate) struct Lab {
     pub(crate) programs: BTreeMap<String, String>,
     /// Whether everything stays until the user has looked at it.
     pub(crate) keep: bool,
+    /// Whose packets are to be followed through which rules.
+    pub(crate) tracing: Option<Tracing>,
+    /// Of everything that runs.
+    pub(crate) environment: BTreeMap<String, String>,
+}
+
+/// Where the kernel is asked which rule decided, and about whom.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Tracing {
+    /// The firewall.
+    pub(crate) on: String,
+    pub(crate) client: IpAddr,
+    pub(crate) server: IpAddr,
+}
+
+/// A ruleset, and the program that reads it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Loadable {
+    pub(crate) by: Loader,
+    pub(crate) text: String,
+}
+
+/// A program that loads rules from a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the name says it")]
+pub(crate) enum Loader {
+    Nft,
+    NftJson,
+    Ipset,
+    IptablesNft,
+    Ip6tablesNft,
+    IptablesLegacy,
+    Ip6tablesLegacy,
+}
+
+impl Loader {
+    /// The command line, less the file's name at its end.
+    pub(crate) fn command(self) -> &'static [&'static str] {
+        match self {
+            Loader::Nft => &["nft", "-f"],
+            Loader::NftJson => &["nft", "-j", "-f"],
+            Loader::Ipset => &["ipset", "restore", "-file"],
+            Loader::IptablesNft => &["iptables-nft-restore"],
+            Loader::Ip6tablesNft => &["ip6tables-nft-restore"],
+            Loader::IptablesLegacy => &["iptables-legacy-restore"],
+            Loader::Ip6tablesLegacy => &["ip6tables-legacy-restore"],
+        }
+    }
 }
 
 /// A network namespace.
@@ -36,7 +85,10 @@ pub(crate) struct LabHost {
     pub(crate) addresses: Vec<(String, String)>,
     pub(crate) routes: Vec<String>,
     pub(crate) sysctl: Vec<(String, String)>,
-    pub(crate) ruleset: Option<String>,
+    /// Shell commands before the rulesets are loaded.
+    pub(crate) prepare: Vec<String>,
+    pub(crate) rulesets: Vec<Loadable>,
+    /// ...and after.
     pub(crate) run: Vec<String>,
 }
 
@@ -67,7 +119,7 @@ pub(crate) struct Process {
 pub(crate) const WIRES: &str = "wires";
 
 /// What the kernel allows for an interface's name (IFNAMSIZ, less the closing zero).
-const LONGEST_INTERFACE: usize = 15;
+pub(crate) const LONGEST_INTERFACE: usize = 15;
 
 /// Whether the client may ask the server what it saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +150,12 @@ impl Lab {
                     .iter()
                     .map(|(key, value)| (key.clone(), plain(value)))
                     .collect(),
-                ruleset: ruleset.filter(|text| !text.trim().is_empty()),
+                prepare: Vec::new(),
+                rulesets: ruleset
+                    .filter(|text| !text.trim().is_empty())
+                    .map(|text| Loadable { by: Loader::Nft, text })
+                    .into_iter()
+                    .collect(),
                 run: host.run.clone(),
             })
         };
@@ -141,6 +198,8 @@ impl Lab {
                 Ends::ClientAlone => BTreeMap::new(),
             },
             keep,
+            tracing: None,
+            environment: BTreeMap::new(),
         };
         lab.check()?;
         Ok(lab)

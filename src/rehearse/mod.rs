@@ -8,6 +8,7 @@
 pub(crate) mod inside;
 mod lab;
 pub(crate) mod namespace;
+pub(crate) mod production;
 pub(crate) mod render;
 mod ruleset;
 mod run;
@@ -22,7 +23,7 @@ use fwdrill_protocol::report::Report;
 use tokio::sync::Semaphore;
 
 use inside::Ended;
-use lab::Ends;
+use lab::{Ends, Lab};
 pub(crate) use run::{Kept, Rehearsal};
 pub(crate) use verdict::Judgement;
 
@@ -128,7 +129,7 @@ pub(crate) fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Rehearsal>> {
 
 fn check(scenario: &scenario::Scenario, file: &Path) -> anyhow::Result<()> {
     use anyhow::Context;
-    lab::Lab::new(scenario, Ends::Both, false)
+    Lab::new(scenario, Ends::Both, false)
         .map(drop)
         .with_context(|| format!("{} cannot be built", file.display()))
 }
@@ -155,7 +156,7 @@ async fn rehearse(rehearsal: Rehearsal, options: Options, places: &Semaphore) ->
     let side = async |ends| {
         // The semaphore is never closed.
         let _place = places.acquire().await;
-        let measured = run::measure(scenario, ends, options.keep).await;
+        let measured = run::measure(Lab::new(scenario, ends, options.keep)).await;
         Side {
             mismatches: measured
                 .report

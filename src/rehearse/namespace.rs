@@ -36,6 +36,7 @@ pub(crate) fn enter() -> anyhow::Result<ExitCode> {
     let own = std::env::current_exe().context("failed to find this program's own file")?;
     let status = Command::new(own)
         .args(["rehearse-lab", "--inside"])
+        .env(PARENT, std::process::id().to_string())
         .status()
         .context("failed to start the lab")?;
     Ok(ExitCode::from(
@@ -43,9 +44,22 @@ pub(crate) fn enter() -> anyhow::Result<ExitCode> {
     ))
 }
 
+/// The variable by which a process knows its parent, as the outside numbers it.
+pub(super) const PARENT: &str = "REHEARSAL_PARENT";
+
 /// Whatever ends the parent ends this process too.
 pub(super) fn die_with_parent() -> anyhow::Result<()> {
-    set_parent_process_death_signal(Some(Signal::KILL)).context("failed to ask for the parent's death signal")
+    set_parent_process_death_signal(Some(Signal::KILL)).context("failed to ask for the parent's death signal")?;
+    // A parent that has ended before that sends no signal. /proc is the outside's here, and so are its numbers.
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let parent = status
+        .lines()
+        .find_map(|line| line.strip_prefix("PPid:"))
+        .map(str::trim);
+    match (std::env::var(PARENT), parent) {
+        (Ok(expected), Some(parent)) if expected != parent => bail!("whoever started this has ended already"),
+        _ => Ok(()),
+    }
 }
 
 /// What is mounted from here on concerns this lab alone, and `/run` (where `ip netns` keeps its names) is empty.

@@ -7,11 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use fwdrill_protocol::report::Report;
+use serde::de::DeserializeOwned;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::process::{Child, ChildStdin, Command};
 
-use super::inside::{Ended, Outcome};
-use super::lab::{Ends, Lab};
+use super::inside::{Ended, Errand, Inspected, Inspection, Outcome};
+use super::lab::Lab;
+use super::namespace::PARENT;
+use super::production::trace::Trace;
 use super::scenario::Scenario;
 
 /// One scenario and what it is called.
@@ -27,6 +30,8 @@ pub(crate) struct Measured {
     pub(crate) report: Result<Report, String>,
     /// How the other programs ended.
     pub(crate) programs: BTreeMap<String, Ended>,
+    /// What the kernel said of the client's packets, if it was asked.
+    pub(crate) trace: Option<Result<Trace, String>>,
     pub(crate) elapsed: Duration,
     /// The lab, if it was to be kept.
     pub(crate) kept: Option<Kept>,
@@ -45,30 +50,73 @@ pub(crate) struct Kept {
 /// The longest that a lab may take; the worst probe takes 20 s.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Builds the scenario's lab, measures, and takes it down again unless it is to be kept.
-pub(crate) async fn measure(scenario: &Scenario, ends: Ends, keep: bool) -> Measured {
+/// Builds the lab, measures, and takes it down again unless it is to be kept.
+pub(crate) async fn measure(lab: anyhow::Result<Lab>) -> Measured {
     let started = Instant::now();
-    let measured = match tokio::time::timeout(PATIENCE, lab(scenario, ends, keep)).await {
-        Ok(measured) => measured,
-        Err(_) => Err(anyhow::anyhow!("not done within {} s", PATIENCE.as_secs())),
+    let measured = match lab {
+        Ok(lab) => match tokio::time::timeout(PATIENCE, rehearse(lab)).await {
+            Ok(measured) => measured,
+            Err(_) => Err(anyhow::anyhow!("not done within {} s", PATIENCE.as_secs())),
+        },
+        Err(error) => Err(error),
     };
-    let (report, programs, kept) = measured.unwrap_or_else(|error| (Err(format!("{error:#}")), BTreeMap::new(), None));
-    Measured {
-        report,
-        programs,
-        elapsed: started.elapsed(),
-        kept,
+    let elapsed = started.elapsed();
+    match measured {
+        Ok((outcome, kept)) => Measured {
+            report: outcome.report.map(|report| *report),
+            programs: outcome.programs,
+            trace: outcome.trace,
+            elapsed,
+            kept,
+        },
+        Err(error) => Measured {
+            report: Err(format!("{error:#}")),
+            programs: BTreeMap::new(),
+            trace: None,
+            elapsed,
+            kept: None,
+        },
     }
 }
 
-/// What a lab said, and the lab itself if it was to be kept.
-type Told = (Result<Report, String>, BTreeMap<String, Ended>, Option<Kept>);
+/// Loads rulesets in a namespace of their own, and says what the kernel makes of them.
+pub(super) async fn inspect(inspection: Inspection) -> anyhow::Result<Inspected> {
+    let inspecting = async {
+        let (inspected, mut child, _stdin) = told(&Errand::Inspect(inspection), &BTreeMap::new()).await?;
+        let _ = child.wait().await;
+        Ok(inspected)
+    };
+    tokio::time::timeout(PATIENCE, inspecting)
+        .await
+        .with_context(|| format!("the rulesets are not loaded within {} s", PATIENCE.as_secs()))?
+}
 
-async fn lab(scenario: &Scenario, ends: Ends, keep: bool) -> anyhow::Result<Told> {
-    let lab = Lab::new(scenario, ends, keep)?;
-    let mut line = serde_json::to_string(&lab).context("failed to write the lab")?;
+async fn rehearse(lab: Lab) -> anyhow::Result<(Outcome, Option<Kept>)> {
+    let (keep, environment) = (lab.keep, lab.environment.clone());
+    let hosts = lab.hosts.iter().map(|host| host.name.clone()).collect();
+    let (outcome, mut child, stdin) = told::<Outcome>(&Errand::Rehearse(Box::new(lab)), &environment).await?;
+    if !keep {
+        // Its namespaces are gone when it is.
+        let _ = child.wait().await;
+        return Ok((outcome, None));
+    }
+    let kept = outcome.pid.map(|pid| Kept {
+        pid,
+        hosts,
+        _child: child,
+        _stdin: stdin,
+    });
+    Ok((outcome, kept))
+}
+
+/// What a lab answers to its errand, and the lab.
+async fn told<T: DeserializeOwned>(
+    errand: &Errand,
+    environment: &BTreeMap<String, String>,
+) -> anyhow::Result<(T, Child, ChildStdin)> {
+    let mut line = serde_json::to_string(errand).context("failed to write the lab")?;
     line.push('\n');
-    let mut child = start()?;
+    let mut child = start(environment)?;
     let mut stdin = child.stdin.take().context("the lab has no stdin")?;
     let mut stdout = BufReader::new(child.stdout.take().context("the lab has no stdout")?);
     // A lab that has ended already says why on stderr.
@@ -78,35 +126,28 @@ async fn lab(scenario: &Scenario, ends: Ends, keep: bool) -> anyhow::Result<Told
         .read_line(&mut answer)
         .await
         .context("failed to read from the lab")?;
-    let Ok(outcome) = serde_json::from_str::<Outcome>(&answer) else {
-        let mut said = String::new();
-        if let Some(mut stderr) = child.stderr.take() {
-            let _ = stderr.read_to_string(&mut said).await;
+    match serde_json::from_str(&answer) {
+        Ok(told) => Ok((told, child, stdin)),
+        Err(_) => {
+            let mut said = String::new();
+            if let Some(mut stderr) = child.stderr.take() {
+                let _ = stderr.read_to_string(&mut said).await;
+            }
+            let said = said.trim();
+            bail!("{}", said.strip_prefix("error: ").unwrap_or(said));
         }
-        bail!("{}", said.trim());
-    };
-    let report = outcome.report.map(|report| *report);
-    if !keep {
-        // Its namespaces are gone when it is.
-        let _ = child.wait().await;
-        return Ok((report, outcome.programs, None));
     }
-    let kept = outcome.pid.map(|pid| Kept {
-        pid,
-        hosts: lab.hosts.into_iter().map(|host| host.name).collect(),
-        _child: child,
-        _stdin: stdin,
-    });
-    Ok((report, outcome.programs, kept))
 }
 
 /// The environment of everything in a lab: the machine's own must not change what is measured.
-fn start() -> anyhow::Result<Child> {
+fn start(environment: &BTreeMap<String, String>) -> anyhow::Result<Child> {
     let own = std::env::current_exe().context("failed to find this program's own file")?;
     let path = std::env::var("PATH").unwrap_or_default();
     Command::new(own)
         .arg("rehearse-lab")
         .env_clear()
+        .envs(environment)
+        .env(PARENT, std::process::id().to_string())
         .env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin:/usr/bin:/bin"))
         // A terminal's SIGINT is for us; we tell the labs.
         .process_group(0)

@@ -19,7 +19,7 @@ use super::evidence::services;
 use super::http::short_answer;
 use crate::observation::endurance::Crowd;
 use crate::observation::{Observations, PassiveObservation, PassivePort};
-use crate::plan::Range;
+use crate::plan::{Depth, Range};
 
 /// How many ports are dialled at once: a whole range of the usual size, so that one limit of time is enough for all.
 const AT_ONCE: usize = 1024;
@@ -69,7 +69,7 @@ async fn sweep(site: &Site<'_>, seen: &Observations, chosen: &PortSet, first: Sw
         found.drain(..).partition(|tried| tried.answered_as.is_some());
     // Where nothing came through, or everything does now and then, a few ports more say nothing new.
     let hindered = seen.endurance.crowd.as_ref().is_some_and(Crowd::hindered);
-    let again = if open.is_empty() || hindered {
+    let again = if open.is_empty() || hindered || site.plan.depth == Depth::Brief {
         PortSet::default()
     } else {
         chosen.without(&tried(&open))
@@ -171,7 +171,8 @@ async fn one_by_one(site: &Site<'_>, seen: &Observations, ports: &[PassivePort])
     if silent.is_empty() || silent.len() == ports.len() {
         return Vec::new();
     }
-    let steps = SLOWLY.min(silent.len());
+    let enough = if site.plan.depth == Depth::Brief { 1 } else { SLOWLY };
+    let steps = enough.min(silent.len());
     let chosen = (0..steps).map(|step| silent[step * (silent.len() - 1) / (steps - 1).max(1)]);
     let listens = ports.iter().any(|tried| tried.answered_as.is_some());
     let slowly = chosen.enumerate().map(|(turn, port)| async move {

@@ -41,7 +41,11 @@ impl Layers {
     pub fn file(mut self, name: &str, text: &str) -> Self {
         let origin = Origin::File(name.to_owned());
         match text.parse::<toml::Table>() {
-            Ok(table) => flatten(&origin, String::new(), table, &mut self.settings),
+            Ok(mut table) => {
+                // The network around a firewall, for `rehearse` alone.
+                table.remove("rehearse");
+                flatten(&origin, String::new(), table, &mut self.settings);
+            }
             Err(error) => self.mistakes.push(Mistake {
                 key: position(text, &error),
                 origin,

@@ -1,8 +1,10 @@
 //! Inside the lab's namespaces, as their first process: build the path, run what runs on it, and say what the client
 //! reported. Ending ends everything in here.
 
+mod inspection;
 mod network;
 mod processes;
+mod tracer;
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, Write};
@@ -12,8 +14,20 @@ use anyhow::Context;
 use fwdrill_protocol::report::Report;
 use serde::{Deserialize, Serialize};
 
-use super::lab::Lab;
+use super::lab::{Lab, Loadable};
 use super::namespace;
+use super::production::trace::Trace;
+pub(super) use inspection::{Inspected, Inspection, unconnected};
+pub(crate) use tracer::{TracerArgs, run as trace};
+
+/// What a lab is told on its stdin, one JSON line.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) enum Errand {
+    /// Build it, and measure.
+    Rehearse(Box<Lab>),
+    /// Load rulesets, and say what the kernel makes of them.
+    Inspect(Inspection),
+}
 
 /// What a lab says on its stdout, one JSON line.
 #[derive(Debug, Serialize, Deserialize)]
@@ -22,6 +36,8 @@ pub(super) struct Outcome {
     pub(super) report: Result<Box<Report>, String>,
     /// How the other programs ended, by name.
     pub(super) programs: BTreeMap<String, Ended>,
+    /// What the kernel said of the client's packets, or why it said nothing; absent where nobody asked.
+    pub(super) trace: Option<Result<Trace, String>>,
     /// This process's id as the outside knows it.
     pub(super) pid: Option<u32>,
 }
@@ -46,7 +62,14 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         .lock()
         .read_line(&mut line)
         .context("failed to read the lab")?;
-    let lab: Lab = serde_json::from_str(&line).context("failed to read the lab")?;
+    let lab = match serde_json::from_str(&line).context("failed to read the lab")? {
+        Errand::Rehearse(lab) => lab,
+        Errand::Inspect(errand) => {
+            namespace::own_run_directory()?;
+            std::fs::create_dir(DIRECTORY).context("failed to make a directory")?;
+            return say(&inspection::inspect(&errand).await?);
+        }
+    };
     // /proc is still the outside's, and names this process as the outside does.
     let pid = std::fs::read_link("/proc/self").ok();
     let pid = pid.and_then(|link| link.to_str()?.parse().ok());
@@ -55,17 +78,27 @@ pub(crate) async fn run() -> anyhow::Result<()> {
         Ok(report) => (Ok(Box::new(report)), running.programs(&lab).await),
         Err(error) => (Err(format!("{error:#}")), BTreeMap::new()),
     };
-    let mut answer =
-        serde_json::to_string(&Outcome { report, programs, pid }).context("failed to write the outcome")?;
-    answer.push('\n');
-    std::io::stdout()
-        .write_all(answer.as_bytes())
-        .context("failed to write the outcome")?;
+    let trace = running.trace().await;
+    say(&Outcome {
+        report,
+        programs,
+        trace,
+        pid,
+    })?;
     if lab.keep {
         // Until the outside closes its end.
         let _ = std::io::stdin().lock().read_line(&mut line);
     }
     Ok(())
+}
+
+/// One line for the outside.
+fn say(answer: &impl Serialize) -> anyhow::Result<()> {
+    let mut answer = serde_json::to_string(answer).context("failed to write the outcome")?;
+    answer.push('\n');
+    std::io::stdout()
+        .write_all(answer.as_bytes())
+        .context("failed to write the outcome")
 }
 
 async fn rehearse(lab: &Lab, running: &mut processes::Running) -> anyhow::Result<Report> {
@@ -88,6 +121,9 @@ async fn rehearse(lab: &Lab, running: &mut processes::Running) -> anyhow::Result
     }
     for daemon in &lab.daemons_after {
         running.daemon(daemon).await?;
+    }
+    if let Some(tracing) = &lab.tracing {
+        running.tracer(tracing).await?;
     }
     running.probe(&lab.probe).await
 }

@@ -22,6 +22,11 @@ pub(super) async fn build(lab: &Lab) -> anyhow::Result<()> {
     ip(&[], &namespaces)
         .await
         .context("failed to make network namespaces")?;
+    let six = |host: &&LabHost| host.addresses.iter().any(|(_, address)| address.contains(':'));
+    for host in lab.hosts.iter().filter(six) {
+        // Link-local addresses are looked for, too, and neighbours are not told of before.
+        script(&host.name, "echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad\n").await?;
+    }
     let mut cables = String::new();
     for (at, wire) in lab.wires.iter().enumerate() {
         cables.push_str(&cable(at, wire));
@@ -110,7 +115,7 @@ fn settings(host: &LabHost, lab: &Lab) -> String {
     text
 }
 
-/// Sysctls, the ruleset, and the scenario's own commands, in this order.
+/// Sysctls, the rulesets, and the scenario's own commands, in this order.
 async fn configure(host: &LabHost) -> anyhow::Result<()> {
     let forwarding = if host.router { "1" } else { "0" };
     let mut text = String::new();
@@ -123,10 +128,13 @@ async fn configure(host: &LabHost) -> anyhow::Result<()> {
     }
     // A new namespace takes this from the machine, where Docker and Debian set it one way or another.
     text.push_str("for f in /proc/sys/net/ipv4/conf/*/rp_filter; do echo 0 > $f; done\n");
-    if let Some(ruleset) = &host.ruleset {
-        let file = format!("{}/{}.nft", super::DIRECTORY, host.name);
-        std::fs::write(&file, ruleset).with_context(|| format!("failed to write {file}"))?;
-        let _ = writeln!(text, "nft -f {file}");
+    for command in &host.prepare {
+        let _ = writeln!(text, "{command}");
+    }
+    for (at, ruleset) in host.rulesets.iter().enumerate() {
+        let file = format!("{}/{}-{at}.rules", super::DIRECTORY, host.name);
+        std::fs::write(&file, &ruleset.text).with_context(|| format!("failed to write {file}"))?;
+        let _ = writeln!(text, "{} {file}", ruleset.by.command().join(" "));
     }
     for (key, value) in &host.sysctl {
         let _ = writeln!(text, "echo '{value}' > {}", proc_file(key));

@@ -11,8 +11,10 @@ use fwdrill_protocol::report::Report;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
+use super::tracer::Tracer;
 use super::{DIRECTORY, Ended, network};
-use crate::rehearse::lab::{Lab, Process, WIRES};
+use crate::rehearse::lab::{Lab, Process, Tracing, WIRES};
+use crate::rehearse::production::trace::Trace;
 
 /// How long a process may take until it says that it is ready.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -21,6 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(super) struct Running {
     children: Vec<(Child, PathBuf)>,
+    tracer: Option<Tracer>,
 }
 
 impl Running {
@@ -44,6 +47,18 @@ impl Running {
     pub(super) async fn server(&mut self, process: &Process) -> anyhow::Result<()> {
         let state = format!("--state={DIRECTORY}/server");
         self.start(process, &[&state]).await
+    }
+
+    /// Has the kernel follow the client's packets.
+    pub(super) async fn tracer(&mut self, tracing: &Tracing) -> anyhow::Result<()> {
+        self.tracer = Some(Tracer::start(tracing).await?);
+        Ok(())
+    }
+
+    /// What it said of them, if it was asked.
+    pub(super) async fn trace(&mut self) -> Option<Result<Trace, String>> {
+        let tracer = self.tracer.take()?;
+        Some(tracer.finish().await.map_err(|error| format!("{error:#}")))
     }
 
     /// Runs the client to its end: its report.
@@ -144,7 +159,7 @@ async fn program(host: &str, text: &str) -> Ended {
     }
 }
 
-fn fwdrill(process: &Process) -> anyhow::Result<Command> {
+pub(super) fn fwdrill(process: &Process) -> anyhow::Result<Command> {
     let own = std::env::current_exe().context("failed to find this program's own file")?;
     let mut command = Command::new("ip");
     command

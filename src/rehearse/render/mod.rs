@@ -21,6 +21,8 @@ pub(crate) enum Form {
     Junit,
     /// For CI, TAP 14.
     Tap,
+    /// A table for a ticket; of scenarios, the confusion matrix.
+    Markdown,
     /// The confusion matrix: a markdown table.
     Matrix,
 }
@@ -33,7 +35,7 @@ impl Form {
             Form::Json => json::render(rehearsed),
             Form::Junit => junit::render(rehearsed),
             Form::Tap => tap::render(rehearsed),
-            Form::Matrix => matrix::render(rehearsed),
+            Form::Markdown | Form::Matrix => matrix::render(rehearsed),
         }
     }
 }
