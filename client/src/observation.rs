@@ -8,6 +8,7 @@ pub mod endurance;
 pub mod path;
 pub mod privacy;
 mod road;
+pub mod task_port;
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -62,6 +63,9 @@ pub struct Observations {
     /// What shows only in numbers or over time.
     #[serde(default)]
     pub endurance: endurance::Endurance,
+    /// The server's connection to this client's task port, where the estate expects anything of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task_port: Option<task_port::TaskPort>,
     /// The server's half.
     pub evidence: EvidenceFetch,
 }

@@ -29,10 +29,13 @@ pub enum Flow {
     SelfEvents,
     /// Web console, TCP 10443.
     Console,
+    /// Tasks from the server to the client, TCP 2222 of the client. The only flow that the server begins; not among
+    /// [`Flow::ALL`], since no port of the server is concerned.
+    Tasks,
 }
 
 impl Flow {
-    /// All flows, in the order of reports.
+    /// All flows to the server, in the order of reports.
     pub const ALL: [Flow; 9] = [
         Flow::FtpControl,
         Flow::FtpPassive,
@@ -44,6 +47,11 @@ impl Flow {
         Flow::SelfEvents,
         Flow::Console,
     ];
+
+    /// All that an estate can expect something of: those, and the tasks.
+    pub fn expectable() -> impl Iterator<Item = Flow> {
+        Flow::ALL.into_iter().chain([Flow::Tasks])
+    }
 
     /// The name in reports, `ftp-control`.
     pub fn name(self) -> &'static str {
@@ -57,6 +65,7 @@ impl Flow {
             Flow::System => "system",
             Flow::SelfEvents => "self-events",
             Flow::Console => "console",
+            Flow::Tasks => "tasks",
         }
     }
 
@@ -82,6 +91,7 @@ impl Flow {
             Flow::System => "system mode",
             Flow::SelfEvents => "self-events",
             Flow::Console => "web console",
+            Flow::Tasks => "tasks to the client",
         }
     }
 }

@@ -7,6 +7,7 @@
 //! - [`drill`]: the id that ties the records of both ends together
 //! - [`sighting`], [`evidence`] and [`host`]: what the server and its host saw; [`announcement`]: what it bound
 //! - [`sweep`]: the whole passive range answering at once
+//! - [`task_port`]: the server dials the client
 //! - [`finding`] and [`report`]: what the client concludes; [`explain`]: what each finding means
 //! - [`lint`]: what is wrong with an estate without any traffic
 //! - [`update_set`]: manifest, version answer and signature of what is downloaded
@@ -29,4 +30,5 @@ pub mod report;
 mod schema;
 pub mod sighting;
 pub mod sweep;
+pub mod task_port;
 pub mod update_set;

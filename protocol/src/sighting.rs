@@ -94,6 +94,16 @@ pub enum Event {
         /// What came of it.
         outcome: Outcome,
     },
+    /// The server dialled the client's task port, as the drill asked.
+    TaskPortDialled {
+        /// Where to.
+        to: SocketAddr,
+        /// What came of it.
+        outcome: Outcome,
+        /// Whether who answered proved to be the client; absent where there was no connection.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proved: Option<bool>,
+    },
     /// A file was sent or received over a data connection or HTTP.
     Transferred {
         /// The path in the server's tree.

@@ -31,6 +31,7 @@ mod server;
 pub mod shelf;
 mod stream;
 mod sweep;
+mod task_port;
 #[cfg(test)]
 mod testing;
 pub mod tls;

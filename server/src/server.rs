@@ -34,6 +34,7 @@ use crate::ftp::site::SiteError;
 use crate::journal::{Journal, JournalFileError};
 use crate::shelf::{Shelf, ShelfError};
 use crate::sweep::Sweep;
+use crate::task_port::TaskPorts;
 use crate::tls::{self, TlsError};
 use crate::{ftp, http, sentinel};
 
@@ -45,6 +46,7 @@ pub struct Server {
     shelf: Shelf,
     journal: Journal,
     estate_ports: PortSet,
+    task_ports: Arc<TaskPorts>,
     ftp: Option<Arc<ftp::site::Site>>,
     engine: FtpEngine,
     http: http::Limits,
@@ -165,6 +167,7 @@ impl Server {
             address: estate.server.bind,
             bound,
             shelf,
+            task_ports: TaskPorts::new(&estate.ports, journal.clone()),
             journal,
             estate_ports: Flow::ALL
                 .iter()
@@ -261,6 +264,7 @@ impl Server {
                 journal: self.journal.clone(),
                 evidence: evidence.clone(),
                 sweep: sweep.clone(),
+                task_ports: self.task_ports.clone(),
                 limits: self.http,
                 tls: self.https.clone().filter(|_| flow == Flow::Http),
             })

@@ -4,12 +4,17 @@ use fwdrill_protocol::flow::{Expected, Flow};
 use fwdrill_protocol::report::{FlowResult, Outcome, Verdict};
 
 use super::facts::Facts;
-use super::passive_range;
+use super::{passive_range, task_port};
 use crate::observation::{Attempt, HttpTalk, PassiveCommand, PassiveTalk};
 
 /// One result per flow of the estate.
 pub(super) fn results(facts: &Facts) -> Vec<FlowResult> {
-    facts.estate.flows().map(|flow| result(facts, flow)).collect()
+    facts
+        .estate
+        .flows()
+        .map(|flow| result(facts, flow))
+        .chain(task_port::result(facts))
+        .collect()
 }
 
 fn result(facts: &Facts, flow: Flow) -> FlowResult {
@@ -150,7 +155,7 @@ fn dialogue(facts: &Facts, flow: Flow) -> (Option<bool>, Option<String>) {
                     .and_then(|greeting| greeting.line.clone()),
             )
         }
-        Flow::FtpPassive => (None, None),
+        Flow::FtpPassive | Flow::Tasks => (None, None),
     }
 }
 

@@ -22,6 +22,7 @@ mod passive_range;
 mod privacy;
 mod proxied;
 mod reach;
+mod task_port;
 mod wrong_service;
 
 use std::collections::BTreeSet;
@@ -63,6 +64,7 @@ const RULES: &[Rule] = &[
     hidden_clients::check,
     content::check,
     exposure::check,
+    task_port::check,
     proxied::check,
     limits::idle::check,
     limits::throughput::check,

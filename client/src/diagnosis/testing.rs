@@ -135,6 +135,7 @@ pub(crate) fn healthy() -> Observations {
         content: Default::default(),
         beside: Default::default(),
         endurance: Default::default(),
+        task_port: None,
         evidence: EvidenceFetch::Joined(Evidence {
             schema: Evidence::SCHEMA.to_owned(),
             server: ServerState {

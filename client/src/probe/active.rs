@@ -47,7 +47,7 @@ pub(super) async fn attempt(control: &mut Control) -> Option<ActiveTalk> {
 }
 
 /// This host's own counters, of IPv4 only: what neighbours say to everybody over IPv6 is mostly not delivered anywhere.
-fn here() -> Option<Counters> {
+pub(super) fn here() -> Option<Counters> {
     let snmp = std::fs::read_to_string("/proc/net/snmp").ok()?;
     Counters::parse(&snmp, "", "")
 }

@@ -20,6 +20,7 @@ mod meanwhile;
 mod passive;
 mod path;
 mod socket;
+mod task_port;
 mod trace;
 mod unplanned;
 
@@ -77,6 +78,7 @@ pub async fn run(plan: &Plan) -> Observations {
         content: Default::default(),
         beside: Default::default(),
         endurance: Default::default(),
+        task_port: None,
         evidence: EvidenceFetch::NotAsked,
     };
     seen.content.have = plan.have;
@@ -169,6 +171,7 @@ async fn ranges(site: &Site<'_>, seen: &mut Observations, known: Option<PassiveO
     seen.beside = timeout(site.left() + ONE_MORE, beside::ask(site, seen))
         .await
         .unwrap_or_default();
+    seen.task_port = task_port::ask(site, seen).await;
     let fetched = async {
         match site.plan.evidence {
             true => site.evidence(seen).await,

@@ -107,8 +107,7 @@ fn key_of(name: &str) -> Option<String> {
         return Some(key.path.to_owned());
     }
     let rest = name.strip_prefix("expect_")?;
-    let flow = Flow::ALL
-        .into_iter()
+    let flow = Flow::expectable()
         .filter(|flow| rest.ends_with(&format!("_{}", flow.key())))
         .max_by_key(|flow| flow.key().len())?;
     let vantage = &rest[..rest.len() - flow.key().len() - 1];

@@ -31,6 +31,8 @@ impl Estate {
             (Flow::FtpControl | Flow::FtpPassive, Mode::Ftp) | (Flow::Http, Mode::Http) => Expected::Open,
             (Flow::FtpControl | Flow::FtpPassive, Mode::Http) | (Flow::Http, Mode::Ftp) => Expected::Any,
             (Flow::Version | Flow::Agent | Flow::Events | Flow::Console, _) => Expected::Open,
+            // Many clients stand behind a NAT that forwards nothing, and poll: who relies on the server reaching them says so.
+            (Flow::Tasks, _) => Expected::Any,
             // "This port need NOT be allowed/opened on firewall": only the server's own host has
             // business there.
             (Flow::System | Flow::SelfEvents, _) if vantage == SERVER => Expected::Any,
@@ -49,6 +51,16 @@ mod tests {
         assert_eq!(estate.expected(OUTSIDE, Flow::System), Expected::Closed);
         assert_eq!(estate.expected("branch", Flow::SelfEvents), Expected::Closed);
         assert_eq!(estate.expected(SERVER, Flow::System), Expected::Any);
+    }
+
+    #[test]
+    fn nobody_expects_the_server_to_reach_clients_unless_the_estate_says_so() {
+        let mut estate = Estate::default();
+        assert_eq!(estate.expected(OUTSIDE, Flow::Tasks), Expected::Any);
+        let outside = estate.expect.entry(OUTSIDE.to_owned()).or_default();
+        outside.insert(Flow::Tasks, Expected::Open);
+        assert_eq!(estate.expected(OUTSIDE, Flow::Tasks), Expected::Open);
+        assert_eq!(estate.expected("branch", Flow::Tasks), Expected::Any);
     }
 
     #[test]

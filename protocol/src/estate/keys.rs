@@ -249,9 +249,7 @@ pub(crate) fn find(path: &str) -> Option<&'static Key> {
 /// `expect.<vantage>.<flow>`, the one family of keys that has a free part.
 pub(crate) fn expectation(path: &str) -> Option<(&str, Flow)> {
     let (vantage, flow) = path.strip_prefix("expect.")?.rsplit_once('.')?;
-    let flow = Flow::ALL
-        .into_iter()
-        .find(|known| known.key() == flow || known.name() == flow)?;
+    let flow = Flow::expectable().find(|known| known.key() == flow || known.name() == flow)?;
     let named = !vantage.is_empty()
         && vantage
             .bytes()

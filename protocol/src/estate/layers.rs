@@ -146,7 +146,7 @@ fn apply(estate: &mut Estate, setting: &Setting) -> Result<(), Mistake> {
 /// "unknown key", with the nearest key there is.
 fn unknown_key(key: &str) -> String {
     if let Some(rest) = key.strip_prefix("expect.") {
-        let flows: Vec<&str> = Flow::ALL.into_iter().map(Flow::key).collect();
+        let flows: Vec<&str> = Flow::expectable().map(Flow::key).collect();
         return format!(
             "unknown key `{rest}` under expect: expected a vantage and one of {}",
             flows.join(", ")

@@ -92,7 +92,7 @@ fn all_mistakes_of_all_layers_come_at_once() {
       - eserv.ini: [General] Ser_Pasv_IPAddr = 192.x.x.x: expected the public IPv4 address of the server, such as 203.0.113.2
       - --set: mode: expected section.key=value
       - fwdrill.toml: colour: unknown key
-      - fwdrill.toml: expect.outside.consle: unknown key `outside.consle` under expect: expected a vantage and one of ftp_control, ftp_passive, version, http, agent, events, system, self_events, console
+      - fwdrill.toml: expect.outside.consle: unknown key `outside.consle` under expect: expected a vantage and one of ftp_control, ftp_passive, version, http, agent, events, system, self_events, console, tasks
       - fwdrill.toml: expect.outside.console = "ajar": expected "open", "closed" or "any"
       - fwdrill.toml: ftp.pasive_ports: unknown key, did you mean `ftp.passive_ports`?
       - fwdrill.toml: ftp.passive_ports = "4022-3023": the range 4022-3023 is reversed, write 3023-4022; expected ranges such as "3023-3332,3334-4022"

@@ -248,7 +248,7 @@ impl Estate {
             Flow::FtpPassive => return None,
             Flow::Version => self.ports.version,
             Flow::Http => self.ports.http,
-            Flow::Agent => self.ports.agent,
+            Flow::Agent | Flow::Tasks => self.ports.agent,
             Flow::Events => self.ports.events,
             Flow::System => self.ports.system,
             Flow::SelfEvents => self.ports.self_events,
@@ -261,15 +261,17 @@ impl Estate {
         match flow {
             Flow::FtpControl => "ftp.port".to_owned(),
             Flow::FtpPassive => "ftp.passive_ports".to_owned(),
+            Flow::Tasks => "ports.agent".to_owned(),
             other => format!("ports.{}", other.key()),
         }
     }
 
-    /// Sets the port of a flow with one listener; does nothing for [`Flow::FtpPassive`].
+    /// Sets the port of a flow with one listener; does nothing for [`Flow::FtpPassive`], and for
+    /// [`Flow::Tasks`], whose port the client has.
     pub fn set_port(&mut self, flow: Flow, port: u16) {
         match flow {
             Flow::FtpControl => self.ftp.port = port,
-            Flow::FtpPassive => {}
+            Flow::FtpPassive | Flow::Tasks => {}
             Flow::Version => self.ports.version = port,
             Flow::Http => self.ports.http = port,
             Flow::Agent => self.ports.agent = port,

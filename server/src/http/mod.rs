@@ -32,6 +32,7 @@ use fwdrill_protocol::drill::{DRILL_HEADER, DrillId, EVIDENCE_PATH};
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::sighting::{Event, Syn};
 use fwdrill_protocol::sweep::SWEEP_PATH;
+use fwdrill_protocol::task_port::TASK_PORT_PATH;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use rustls::ServerConfig;
@@ -41,6 +42,7 @@ use crate::evidence::EvidenceDesk;
 use crate::journal::Journal;
 use crate::shelf::Shelf;
 use crate::sweep::Sweep;
+use crate::task_port::TaskPorts;
 use crate::version;
 use body::Body;
 use representation::{put, status};
@@ -82,6 +84,7 @@ pub(crate) struct Site {
     pub(crate) journal: Journal,
     pub(crate) evidence: EvidenceDesk,
     pub(crate) sweep: Option<Arc<Sweep>>,
+    pub(crate) task_ports: Arc<TaskPorts>,
     pub(crate) limits: Limits,
     /// For HTTPS.
     pub(crate) tls: Option<Arc<ServerConfig>>,
@@ -124,7 +127,7 @@ impl Site {
             put(&mut response, ALLOW, "GET, HEAD");
             return response;
         }
-        match self.find(path, request.headers(), drill).await {
+        match self.find(path, request.headers(), drill, ends).await {
             Ok(found) => found.respond(method, request.headers(), |bytes| {
                 self.transfer(drill?, ends, path.to_owned(), bytes)
             }),
@@ -138,7 +141,13 @@ impl Site {
         }
     }
 
-    async fn find(&self, path: &str, headers: &HeaderMap, drill: Option<DrillId>) -> Result<Representation, Problem> {
+    async fn find(
+        &self,
+        path: &str,
+        headers: &HeaderMap,
+        drill: Option<DrillId>,
+        ends: Ends,
+    ) -> Result<Representation, Problem> {
         match path {
             "/healthz" => Ok(Representation::new(
                 Content::Memory("ok\n".into()),
@@ -150,6 +159,7 @@ impl Site {
                 Some(sweep) => sweep.offer(drill),
                 None => Err(Problem(StatusCode::NOT_FOUND, "there is no FTP here")),
             },
+            TASK_PORT_PATH => self.task_ports.answer(drill, ends).await,
             _ if self.flow == Flow::Version => version::find(&self.shelf, path).await,
             _ => tree::find(&self.shelf, path, headers).await,
         }

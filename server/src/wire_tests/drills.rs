@@ -1,7 +1,10 @@
 use fwdrill_protocol::drill::{DRILL_HEADER, DrillId, EVIDENCE_PATH};
 use fwdrill_protocol::evidence::{Evidence, ServerRole};
 use fwdrill_protocol::flow::Flow;
+use fwdrill_protocol::report::Outcome;
 use fwdrill_protocol::sighting::Event;
+use fwdrill_protocol::task_port::{NONCE_HEADER, TASK_PORT_PATH, TaskPortAnswer, proof};
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::*;
 
@@ -133,4 +136,49 @@ async fn the_journal_on_disk_has_every_line_when_the_server_has_stopped() {
         .iter()
         .filter(|line| matches!(line.event, Event::Listening { .. }));
     assert!(listening.map(|line| line.flow).any(|flow| flow == Flow::Version));
+}
+
+#[tokio::test]
+async fn a_drill_has_its_own_task_port_dialled_and_finds_that_among_its_evidence() {
+    let place = Place::new();
+    place.depot.publish(1, &[]);
+    let server = place.start().await;
+    // A client with an address of its own, so that it can have the same port.
+    let port = server.address(Flow::Agent).port();
+    let listener = TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+    let drill = DrillId::random();
+    let client = tokio::spawn(async move {
+        let mut wire = Wire::new(listener.accept().await.unwrap().0);
+        let mut request = String::new();
+        while !request.ends_with("\r\n\r\n") {
+            request.push(char::from(in_time(wire.stream.read_u8()).await.unwrap()));
+        }
+        let nonce = request.split_once(&format!("{NONCE_HEADER}: ")).unwrap().1;
+        let nonce = nonce.split_once("\r\n").unwrap().0;
+        assert!(!request.contains(&drill.to_string()), "the drill id is told to nobody");
+        wire.send(&format!("HTTP/1.1 200 OK\r\n\r\n{}", proof(drill, nonce)))
+            .await;
+    });
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let mut wire = Wire::new(socket.connect(server.address(Flow::Version)).await.unwrap());
+    let answer = wire.ask(&get(TASK_PORT_PATH, drill)).await;
+    let answer: TaskPortAnswer = serde_json::from_slice(&answer.body).unwrap();
+    client.await.unwrap();
+    let to = ([127, 0, 0, 2], port).into();
+    assert_eq!(
+        (answer.to, answer.outcome, answer.proved),
+        (to, Outcome::Open, Some(true))
+    );
+    let seen = evidence(&server, Flow::Http, drill).await.unwrap().sightings;
+    let dialled = Event::TaskPortDialled {
+        to,
+        outcome: Outcome::Open,
+        proved: Some(true),
+    };
+    assert!(seen.iter().any(|sighting| sighting.event == dialled), "{seen:?}");
+    let stranger = server
+        .ask(Flow::Http, &format!("GET {TASK_PORT_PATH} HTTP/1.1\r\nHost: a\r\n"))
+        .await;
+    assert_eq!(stranger.status, 403);
 }

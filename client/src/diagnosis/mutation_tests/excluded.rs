@@ -9,9 +9,11 @@ use fwdrill_protocol::flow::{Expected, Flow};
 use fwdrill_protocol::host::Counters;
 use fwdrill_protocol::report::Outcome;
 use fwdrill_protocol::sighting::{Event, Sighting};
+use fwdrill_protocol::task_port::TaskPortAnswer;
 
 use super::super::facts::is_private;
 use crate::observation::path::Knock;
+use crate::observation::task_port::TaskPort;
 use crate::observation::{Attempt, Observations, PassiveCommand, PassivePort, PassiveTalk};
 
 /// Why the finding cannot be certain, if it cannot.
@@ -243,6 +245,41 @@ impl<'a> Known<'a> {
                 "the same file did not come whole over another road",
             )],
 
+            // From the server to the client.
+            TaskPortBehindNat => vec![
+                self.not_dialled_open(),
+                (self.task_port_translated() == Some(true), "nobody saw a NAT"),
+            ],
+            TaskPortHostBlocked => vec![
+                self.not_dialled_open(),
+                (self.task_port_translated() == Some(false), "a NAT may be to blame"),
+                (
+                    self.dialled()
+                        .is_some_and(|port| port.undelivered.is_some_and(|count| count > 1))
+                        || self.dialled_refused_by_the_client(),
+                    "the host did not drop it",
+                ),
+            ],
+            TaskPortWrongHost => vec![
+                (!self.not_dialled_open().0, "nobody answered"),
+                (
+                    self.dialled().is_some_and(|port| port.arrivals.is_empty()),
+                    "the client was reached",
+                ),
+            ],
+            TaskPortServerEgressBlocked => vec![
+                self.not_dialled_open(),
+                (
+                    self.dialled().is_some_and(|port| port.arrivals.is_empty()),
+                    "the client was reached",
+                ),
+                (
+                    self.dialled_answer()
+                        .is_some_and(|answer| answer.hops.iter().skip(1).all(Option::is_none)),
+                    "the packets got farther than the first router",
+                ),
+            ],
+
             // Exposure.
             ForbiddenPortOpen | ConsoleExposed => vec![
                 (self.own().is_some_and(Attempt::stood), "it is closed"),
@@ -282,6 +319,31 @@ impl<'a> Known<'a> {
 
     fn joined(&self) -> Option<&'a Evidence> {
         self.seen.evidence.joined()
+    }
+
+    fn dialled(&self) -> Option<&'a TaskPort> {
+        self.seen.task_port.as_ref().filter(|port| port.listening.is_some())
+    }
+
+    fn dialled_answer(&self) -> Option<&'a TaskPortAnswer> {
+        self.dialled()?.answer.as_ref()
+    }
+
+    fn not_dialled_open(&self) -> (bool, &'static str) {
+        let open = |answer: &TaskPortAnswer| answer.outcome == Outcome::Open || answer.proved == Some(true);
+        (
+            self.dialled_answer().is_some_and(|answer| !open(answer)),
+            "the server's connection stood, or nobody knows",
+        )
+    }
+
+    fn dialled_refused_by_the_client(&self) -> bool {
+        self.dialled_answer()
+            .is_some_and(|answer| answer.offender == self.dialled().and_then(|port| port.own))
+    }
+
+    fn task_port_translated(&self) -> Option<bool> {
+        Some(self.dialled()?.own? != self.dialled_answer()?.to.ip())
     }
 
     fn own(&self) -> Option<&'a Attempt> {

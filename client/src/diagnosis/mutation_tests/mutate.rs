@@ -10,6 +10,7 @@ use fwdrill_protocol::ftp_reply::Reply;
 use fwdrill_protocol::host::{Counters, HalfOpen, HostState, Listener};
 use fwdrill_protocol::report::Outcome;
 use fwdrill_protocol::sighting::{Event, Syn};
+use fwdrill_protocol::task_port::TaskPortAnswer;
 use fwdrill_protocol::update_set::Sha256;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng as Rng;
@@ -18,6 +19,7 @@ use super::super::testing::*;
 use crate::observation::active::ActiveTalk;
 use crate::observation::path::{AnswerTtl, Growth, Knock, OtherFamily, Trace, TraceEnd};
 use crate::observation::privacy::{HelperTest, TlsTalk};
+use crate::observation::task_port::TaskPort;
 use crate::observation::*;
 
 const OUTCOMES: [Outcome; 7] = [
@@ -53,6 +55,10 @@ pub(super) fn estate(estate: &mut Estate, rng: &mut Rng) {
     }
     estate.ftp.active = rng.random_bool(0.3);
     estate.ftp.tls = *pick(rng, &[Tls::Optional, Tls::Off, Tls::Required]);
+    if rng.random_bool(0.7) {
+        let expected = estate.expect.entry("outside".to_owned()).or_default();
+        expected.insert(Flow::Tasks, fwdrill_protocol::flow::Expected::Open);
+    }
     if rng.random_bool(0.1) {
         let expected = estate.expect.entry("outside".to_owned()).or_default();
         expected.insert(Flow::Console, fwdrill_protocol::flow::Expected::Closed);
@@ -61,7 +67,7 @@ pub(super) fn estate(estate: &mut Estate, rng: &mut Rng) {
 
 /// Changes, adds or takes away one fact.
 pub(super) fn one(seen: &mut Observations, rng: &mut Rng) {
-    let kinds: [fn(&mut Observations, &mut Rng); 25] = [
+    let kinds: [fn(&mut Observations, &mut Rng); 27] = [
         attempt_of_a_flow,
         attempt_of_a_flow,
         nothing_answers,
@@ -87,6 +93,8 @@ pub(super) fn one(seen: &mut Observations, rng: &mut Rng) {
         host,
         sightings,
         sightings,
+        task_port,
+        task_port,
     ];
     let kind = kinds[rng.random_range(0..kinds.len())];
     kind(seen, rng);
@@ -263,6 +271,39 @@ fn active(seen: &mut Observations, rng: &mut Rng) {
             trouble: some(rng, trouble),
         });
     }
+}
+
+fn task_port(seen: &mut Observations, rng: &mut Rng) {
+    let hops = |rng: &mut Rng| {
+        (0..rng.random_range(0..4))
+            .map(|_| some(rng, v4))
+            .collect::<Vec<Option<IpAddr>>>()
+    };
+    seen.task_port = some(rng, |rng| {
+        let to = (*pick(rng, &[[198, 51, 100, 10], [198, 51, 100, 1]]), 2222).into();
+        TaskPort {
+            own: some(rng, |_| [198, 51, 100, 10].into()),
+            listening: some(rng, |_| ([0, 0, 0, 0], 2222).into()),
+            not_listening: None,
+            arrivals: if rng.random_bool(0.2) {
+                vec![end(rng)]
+            } else {
+                Vec::new()
+            },
+            undelivered: some(rng, |rng| rng.random_range(0..4)),
+            answer: some(rng, |rng| TaskPortAnswer {
+                from: ([10, 20, 0, 10], 40000).into(),
+                to,
+                outcome: outcome(rng),
+                offender: some(rng, v4),
+                proved: some(rng, |rng| rng.random_bool(0.3)),
+                routers: some(rng, |rng| rng.random_range(0..4)),
+                hops: hops(rng),
+                hops_elsewhere: hops(rng),
+            }),
+            refusal: None,
+        }
+    });
 }
 
 fn talk_of_http(seen: &mut Observations, rng: &mut Rng) {
