@@ -45,7 +45,7 @@ fn a_drill_on_one_machine_passes_with_both_ends_joined() {
         report.flows
     );
     let life = report.life.unwrap();
-    assert_eq!(life.len(), 6);
+    assert_eq!(life.len(), 7);
     assert!(life.iter().all(|step| step.ok), "{life:#?}");
     let range = report.passive_range.unwrap();
     assert_eq!(

@@ -2,12 +2,14 @@
 //!
 //! `estate -> plan -> probes -> observations (+ sightings) -> diagnosis -> report`, each step a module: [`plan`] is pure,
 //! [`probe`] is the only one that touches the network, [`observation`] holds facts, [`diagnosis`] reads them, [`report`]
-//! turns what it says into text. [`sync`] is a client's life: an update cycle over the same [`ftp`] and [`http`].
+//! turns what it says into text. [`sync`] is a client's life: an update cycle over the same [`ftp`] and [`http`]; [`events`]
+//! tells the server of it.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod clients;
 pub mod connection;
 pub mod diagnosis;
+pub mod events;
 pub mod ftp;
 pub mod http;
 pub mod journal;

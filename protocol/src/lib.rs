@@ -6,6 +6,7 @@
 //! - [`flow`]: one conversation a firewall must allow
 //! - [`drill`]: the id that ties the records of both ends together
 //! - [`sighting`], [`evidence`] and [`host`]: what the server and its host saw; [`announcement`]: what it bound
+//! - [`event`]: what clients tell the server of themselves; [`client_name`]: whose it is
 //! - [`sweep`]: the whole passive range answering at once
 //! - [`task_port`]: the server dials the client
 //! - [`finding`] and [`report`]: what the client concludes; [`explain`]: what each finding means
@@ -16,8 +17,10 @@
 
 pub mod address;
 pub mod announcement;
+pub mod client_name;
 pub mod drill;
 pub mod estate;
+pub mod event;
 pub mod evidence;
 pub mod explain;
 pub mod finding;

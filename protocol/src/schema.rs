@@ -4,13 +4,18 @@ use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, generate::SchemaSettings, json_schema};
 
+use crate::client_name::ClientName;
 use crate::drill::DrillId;
 use crate::estate::port_set::PortSet;
+use crate::event::{ClientEvent, Receipt};
 use crate::report::Report;
 use crate::sighting::Sighting;
 
 /// How moments are written.
 pub(crate) struct Instant;
+
+/// How events are told apart.
+pub(crate) struct EventId;
 
 macro_rules! text {
     ($type:ty, $name:literal, $schema:tt) => {
@@ -27,6 +32,12 @@ macro_rules! text {
 }
 
 text!(Instant, "Instant", { "type": "string", "format": "date-time", "description": "A moment, RFC 3339." });
+text!(EventId, "EventId", { "type": "string", "format": "uuid", "description": "A UUID of version 7 (RFC 9562)." });
+text!(ClientName, "ClientName", {
+    "type": "string",
+    "pattern": "^[A-Za-z0-9_][A-Za-z0-9._-]{0,63}$",
+    "description": "Whose it is: a host's name, made to fit.",
+});
 text!(PortSet, "PortSet", {
     "type": "string",
     "pattern": "^([0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*)?$",
@@ -60,6 +71,8 @@ fn the_published_schemas_are_those_of_what_is_written() {
     for (name, schema) in [
         ("report", schema::<Report>(Report::SCHEMA)),
         ("sighting", schema::<Sighting>(Sighting::SCHEMA)),
+        ("event", schema::<ClientEvent>(ClientEvent::SCHEMA)),
+        ("receipt", schema::<Receipt>(Receipt::SCHEMA)),
     ] {
         let file = format!("{}/../docs/schema/{name}.schema.json", env!("CARGO_MANIFEST_DIR"));
         if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use fwdrill_protocol::estate::{Estate, Mode};
 use fwdrill_protocol::flow::Flow;
 
-use crate::{http, journal};
+use crate::{http, journal, store};
 
 /// What a server is told before it binds anything. Make one with [`Config::new`] and change what differs.
 #[derive(Debug, Clone)]
@@ -17,7 +17,7 @@ pub struct Config {
     pub role: Role,
     /// The directory of update sets. A server makes a first set if there is none.
     pub depot: PathBuf,
-    /// The directory for keys, certificates, the drop box and the journal; made if it is not there.
+    /// The directory for keys, certificates, the database, the drop box and the journal; made if it is not there.
     pub state: PathBuf,
     /// Who speaks FTP.
     pub engine: FtpEngine,
@@ -27,6 +27,8 @@ pub struct Config {
     pub http: http::Limits,
     /// How much the journal keeps in memory.
     pub journal: journal::Limits,
+    /// How much is kept of what clients tell of themselves.
+    pub store: store::Limits,
 }
 
 /// Which of the guide's two servers this is.
@@ -60,6 +62,7 @@ impl Config {
             grace: Duration::from_secs(10),
             http: http::Limits::default(),
             journal: journal::Limits::default(),
+            store: store::Limits::default(),
         }
     }
 

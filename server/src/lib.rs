@@ -6,6 +6,7 @@
 //! - [`journal`]: what the server saw of each drill, bounded, in memory and on disk
 //! - [`shelf`]: the update set in force, verified, and replaced when a newer one is published
 //! - [`http`]: downloads (2221); `version` and `evidence`: "anything new?" (3333), and what was seen
+//! - `events`: what clients tell of themselves (2225), kept in the [`store`]
 //! - `sentinel`: the ports whose services live elsewhere, or must not be reachable
 //! - [`console`]: the web console (10443)
 //! - [`ftp`]: downloads and uploads (2021), by one of two engines; [`dropbox`]: where uploads go
@@ -18,6 +19,7 @@ mod config;
 pub mod connection;
 pub mod console;
 pub mod dropbox;
+mod events;
 mod evidence;
 pub mod ftp;
 #[cfg(fuzzing)]
@@ -29,6 +31,7 @@ mod saved_syn;
 mod sentinel;
 mod server;
 pub mod shelf;
+pub mod store;
 mod stream;
 mod sweep;
 mod task_port;
@@ -41,6 +44,7 @@ mod wire_tests;
 
 pub use bind::{BindError, BindErrors};
 pub use config::{Config, FtpEngine, Role};
+pub use events::{EnrolmentToken, TOKEN_FILE, TokenError};
 pub use server::{Server, StartError};
 
 /// An error and its causes in one line.

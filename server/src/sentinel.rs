@@ -1,7 +1,7 @@
-//! Ports whose services do not live here yet (2222, 2225) or must not be reachable at all (2226, 2227): they
+//! Ports whose services do not live here yet (2222) or must not be reachable at all (2226, 2227): they
 //! accept, note who came, and close.
 //!
-//! It also stands in front of the console (10443), whose own protocol begins otherwise.
+//! It also stands in front of the console (10443) and beside the events (2225), whose own protocols begin otherwise.
 //!
 //! 2222, 2225 and 10443 prove to a drill that it reached this server: to the line `FWDRILL <drill id>` they answer
 //! `FWDRILL <flow> <server's port> <client's address as seen>`. To everybody else, and on the last two to everybody, they

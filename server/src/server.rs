@@ -27,12 +27,14 @@ use crate::bind::{BindErrors, Bound, bind};
 use crate::config::{Config, FtpEngine, Role};
 use crate::connection::Connections;
 use crate::console::{self, Console, ConsoleError};
+use crate::events::{self, EnrolmentToken, EventDesk, TokenError};
 use crate::evidence::EvidenceDesk;
 use crate::ftp::libunftp::Libunftp;
 use crate::ftp::native::Native;
 use crate::ftp::site::SiteError;
 use crate::journal::{Journal, JournalFileError};
 use crate::shelf::{Shelf, ShelfError};
+use crate::store::{Store, StoreError};
 use crate::sweep::Sweep;
 use crate::task_port::TaskPorts;
 use crate::tls::{self, TlsError};
@@ -45,6 +47,8 @@ pub struct Server {
     bound: Vec<Bound>,
     shelf: Shelf,
     journal: Journal,
+    store: Option<Store>,
+    events: Option<EventDesk>,
     estate_ports: PortSet,
     task_ports: Arc<TaskPorts>,
     ftp: Option<Arc<ftp::site::Site>>,
@@ -97,6 +101,12 @@ pub enum StartError {
     /// The FTP service.
     #[error(transparent)]
     Ftp(#[from] SiteError),
+    /// What clients tell of themselves cannot be kept.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The enrolment token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
     /// The certificate of HTTPS cannot be used.
     #[error(transparent)]
     Tls(#[from] TlsError),
@@ -138,6 +148,17 @@ impl Server {
             true => tls::https_config(&estate, &config.state)?,
             false => None,
         };
+        let store = match config.flows().any(|flow| flow == Flow::Events) {
+            true => Some(Store::open(&config.state, config.store)?),
+            false => None,
+        };
+        let events = match &store {
+            Some(store) => Some(EventDesk::new(
+                store.clone(),
+                EnrolmentToken::open(&estate, &config.state)?,
+            )),
+            None => None,
+        };
         let certificate = (https.is_some() || ftp.is_some() && estate.ftp.tls != Tls::Off)
             .then(|| tls::fingerprint(&estate, &config.state))
             .flatten();
@@ -169,6 +190,8 @@ impl Server {
             shelf,
             task_ports: TaskPorts::new(&estate.ports, journal.clone()),
             journal,
+            store,
+            events,
             estate_ports: Flow::ALL
                 .iter()
                 .filter_map(|flow| estate.port(*flow))
@@ -204,6 +227,12 @@ impl Server {
         &self.journal
     }
 
+    /// What clients told of themselves; `None` for an update agent, which has no port for it. Clones stay readable while the
+    /// server runs and after.
+    pub fn store(&self) -> Option<&Store> {
+        self.store.as_ref()
+    }
+
     /// What the server serves.
     pub fn shelf(&self) -> &Shelf {
         &self.shelf
@@ -232,6 +261,9 @@ impl Server {
         }
         info!(connections = connections.alive(), grace = ?self.grace, "stopping: accepting no more");
         let cut = connections.drain(self.grace).await;
+        if let Some(store) = &self.store {
+            store.close().await;
+        }
         self.journal.close().await;
         info!(cut, "stopped");
         cut
@@ -266,6 +298,7 @@ impl Server {
                 sweep: sweep.clone(),
                 task_ports: self.task_ports.clone(),
                 limits: self.http,
+                events: self.events.clone().filter(|_| flow == Flow::Events),
                 tls: self.https.clone().filter(|_| flow == Flow::Http),
             })
         };
@@ -279,6 +312,7 @@ impl Server {
         Services {
             http: site(Flow::Http),
             version: site(Flow::Version),
+            events: site(Flow::Events),
             ftp,
             console: self.console.clone(),
             journal: self.journal.clone(),
@@ -292,6 +326,7 @@ impl Server {
 struct Services {
     http: Arc<http::Site>,
     version: Arc<http::Site>,
+    events: Arc<http::Site>,
     ftp: Option<Arc<ftp::Service>>,
     console: Option<Arc<Console>>,
     journal: Journal,
@@ -309,6 +344,10 @@ impl Services {
             }
             (Flow::Console, _, Some(console)) => {
                 let live = |accepted| console::live_connection(console.clone(), accepted, stopping.clone());
+                connections.serve(listener, live).await;
+            }
+            (Flow::Events, _, _) => {
+                let live = |accepted| events::live(self.events.clone(), accepted, stopping.clone());
                 connections.serve(listener, live).await;
             }
             (Flow::FtpControl, Some(ftp), _) => {

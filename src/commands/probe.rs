@@ -5,12 +5,14 @@ use std::time::Duration;
 
 use clap::Args;
 use fwdrill_client::diagnosis::diagnose;
+use fwdrill_client::events;
 use fwdrill_client::plan::{Depth, Plan, Range};
 use fwdrill_client::probe;
+use fwdrill_client::sync::this_host;
 use fwdrill_protocol::estate::expectation::OUTSIDE;
 
 use super::waiting::watched;
-use crate::cli::{EstateArgs, seconds, target};
+use crate::cli::{EstateArgs, Switch, seconds, target};
 use crate::exit::{Exit, Failure};
 use crate::host;
 use crate::output::ReportArgs;
@@ -45,6 +47,9 @@ pub(crate) struct ProbeArgs {
     /// Do not ask the server what it saw
     #[arg(long)]
     no_evidence: bool,
+    /// Whether the server gets the report, if its events port answers as the server's own
+    #[arg(long, value_enum, value_name = "SWITCH", default_value_t = Switch::On)]
+    send_report: Switch,
     /// Keep what this client saw in a file, for `fwdrill diagnose` to join with the server's journal
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
@@ -92,5 +97,10 @@ pub(crate) async fn run(args: ProbeArgs, quiet: bool) -> Result<Exit, Failure> {
         record::save(file, &plan.estate, &seen)?;
     }
     args.report.write(&report)?;
+    if args.send_report.is_on() && plan.evidence {
+        // The report is what was asked for; that the server has it too is an extra.
+        let sent = events::send_report(&plan, &seen, &report, this_host()).await;
+        tracing::debug!(?sent, "the report for the server");
+    }
     Ok(report.verdict.into())
 }

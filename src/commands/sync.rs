@@ -1,6 +1,7 @@
 //! `fwdrill sync`: one client's update cycle, or (`--watch`) one after the other.
 
 mod bars;
+mod telling;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,13 +9,14 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use fwdrill_client::ftp::Passive;
-use fwdrill_client::sync::{ClientName, Concern, Login, Outcome, Server, SyncError, Tally, UpdateCycle, Uploads};
+use fwdrill_client::sync::{Concern, Login, Outcome, Server, SyncError, Tally, UpdateCycle, Uploads, this_host};
 use fwdrill_protocol::update_set::PublicKey;
 
 use crate::cli::{EstateArgs, Switch, passive, seconds, target};
 use crate::exit::{Exit, Failure};
 use crate::{host, output};
 use bars::Bars;
+use telling::{Telling, Watched};
 
 #[derive(Debug, Args)]
 #[command(
@@ -43,6 +45,9 @@ pub(crate) struct SyncArgs {
     /// Whether to upload sysinfo.json and mwav.log
     #[arg(long, value_enum, value_name = "SWITCH", default_value_t = Switch::On)]
     uploads: Switch,
+    /// Whether the server is told what came of it; what it does not take is kept in `events` of the directory
+    #[arg(long, value_enum, value_name = "SWITCH", default_value_t = Switch::On)]
+    events: Switch,
     /// FTP user [default: anonymous]
     #[arg(long, value_name = "NAME", requires = "password")]
     user: Option<String>,
@@ -63,7 +68,7 @@ pub(crate) async fn run(args: SyncArgs, quiet: bool) -> Result<Exit, Failure> {
     let host = target(args.host.clone(), &estate)?;
     let client = match &args.client {
         Some(name) => name.parse().with_context(|| format!("--client {name}"))?,
-        None => ClientName::of_this_host(),
+        None => this_host(),
     };
     let key = args
         .public_key
@@ -72,6 +77,10 @@ pub(crate) async fn run(args: SyncArgs, quiet: bool) -> Result<Exit, Failure> {
         .map(public_key)
         .transpose()?;
     let stop = host::stop_signal()?;
+    let mut telling = args
+        .events
+        .is_on()
+        .then(|| Telling::new(&args.into, client.clone(), &estate));
     loop {
         let cycle = async {
             let server = Server::resolve(&host, &estate).await?;
@@ -83,7 +92,14 @@ pub(crate) async fn run(args: SyncArgs, quiet: bool) -> Result<Exit, Failure> {
             if let Some((user, password)) = args.user.clone().zip(args.password.clone()) {
                 cycle.login = Login { user, password };
             }
-            cycle.run(&Bars::new(quiet)).await
+            cycle.drill = telling.as_ref().and_then(Telling::drill);
+            let watched = Watched::new(Bars::new(quiet));
+            let ended = cycle.run(&watched).await;
+            if let Some(telling) = &mut telling {
+                telling.note(watched, &ended).await;
+                telling.send(&cycle.server).await;
+            }
+            ended
         };
         let told_if_stopped = "the set in force is as it was, and the next sync goes on from here";
         match host::unless_stopped(&stop, told_if_stopped, cycle).await? {

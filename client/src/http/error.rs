@@ -2,7 +2,7 @@ use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 
 use super::recorded::FirstBytes;
 use crate::connection::{ConnectionError, first_text};
@@ -52,10 +52,12 @@ pub enum HttpError {
         source: hyper::Error,
     },
     /// A status that does not allow to go on; made by who asked ([`super::Response::unexpected`]).
-    #[error("{peer} answers GET {path} with {status}")]
+    #[error("{peer} answers {method} {path} with {status}")]
     Status {
         /// The server's end.
         peer: SocketAddr,
+        /// `GET`, `POST`.
+        method: Method,
         /// The path.
         path: String,
         /// The status.

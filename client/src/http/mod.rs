@@ -1,4 +1,4 @@
-//! One HTTP/1.1 GET at a time over a connection of our own (hyper's codec; no pool, no redirects, no retries): what the
+//! One HTTP/1.1 GET or POST at a time over a connection of our own (hyper's codec; no pool, no redirects, no retries): what the
 //! probes and [`crate::sync`] speak.
 //!
 //! ```no_run
@@ -23,7 +23,7 @@ mod tests;
 use std::net::SocketAddr;
 
 use fwdrill_protocol::update_set::Sha256;
-use http_body_util::Empty;
+use http_body_util::Full;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
@@ -61,14 +61,14 @@ pub async fn get_over(
     let built = request.build()?;
     let (stream, certificate) = secured(stream, peer, request, limits).await?;
     let (stream, first) = Recorded::new(stream);
-    let during = format!("waiting for the response to GET {}", request.path());
+    let during = format!("waiting for the response to {} {}", request.method(), request.path());
     let failed = |error: hyper::Error| error::classify(error, peer, during.clone(), &first);
-    let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream))
+    let (mut sender, connection) = hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream))
         .await
         .map_err(failed)?;
     // What ends the connection comes to light in the response and its body.
     let driver = AbortOnDropHandle::new(tokio::spawn(async move { drop(connection.await) }));
-    tracing::debug!(%peer, "> GET {}", request.path());
+    tracing::debug!(%peer, "> {} {}", request.method(), request.path());
     let response = match tokio::time::timeout(limits.reply, sender.send_request(built)).await {
         Ok(response) => response.map_err(failed)?,
         Err(_) => {
@@ -86,7 +86,7 @@ pub async fn get_over(
     tracing::debug!(%peer, "< {}", response.status());
     Ok(Response::new(
         response,
-        request.path(),
+        request,
         peer,
         certificate,
         limits.stall,

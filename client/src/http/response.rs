@@ -3,13 +3,14 @@ use std::time::Duration;
 
 use fwdrill_protocol::update_set::Sha256;
 use http::header::CONTENT_LENGTH;
-use http::{HeaderMap, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Incoming};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::error::{self, HttpError};
 use super::recorded::FirstBytes;
+use super::request::Request;
 use crate::connection::ConnectionError;
 
 /// The head of a response, and its body as it comes. Dropping it closes the connection.
@@ -18,6 +19,7 @@ pub struct Response {
     /// Status and headers.
     head: http::response::Parts,
     body: Incoming,
+    method: Method,
     path: String,
     peer: SocketAddr,
     certificate: Option<Sha256>,
@@ -30,7 +32,7 @@ pub struct Response {
 impl Response {
     pub(super) fn new(
         response: http::Response<Incoming>,
-        path: &str,
+        request: &Request,
         peer: SocketAddr,
         certificate: Option<Sha256>,
         stall: Duration,
@@ -41,7 +43,8 @@ impl Response {
         Response {
             head,
             body,
-            path: path.to_owned(),
+            method: request.method().clone(),
+            path: request.path().to_owned(),
             peer,
             certificate,
             stall,
@@ -123,6 +126,7 @@ impl Response {
     pub fn unexpected(&self) -> HttpError {
         HttpError::Status {
             peer: self.peer,
+            method: self.method.clone(),
             path: self.path.clone(),
             status: self.status(),
         }

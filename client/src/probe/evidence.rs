@@ -18,7 +18,7 @@ const LONGEST: usize = 16 << 20;
 /// Asks every service that speaks our HTTP until one answers; then, where nothing else is open, the FTP server.
 pub(super) async fn fetch(site: &Site<'_>, seen: &Observations) -> EvidenceFetch {
     let mut refusals = Vec::new();
-    for to in services(seen) {
+    for to in services(seen).into_iter().chain(events(seen)) {
         match short_answer(site, to, EVIDENCE_PATH, LONGEST).await {
             Ok(bytes) => match serde_json::from_slice::<Evidence>(&bytes) {
                 Ok(evidence) => return EvidenceFetch::Joined(evidence),
@@ -35,7 +35,7 @@ pub(super) async fn fetch(site: &Site<'_>, seen: &Observations) -> EvidenceFetch
         }
     }
     if refusals.is_empty() {
-        refusals.push("neither the version nor the HTTP nor the FTP service can be reached".to_owned());
+        refusals.push("neither the version nor the HTTP nor the events nor the FTP service can be reached".to_owned());
     }
     EvidenceFetch::Unavailable(refusals.join("; "))
 }
@@ -47,6 +47,12 @@ pub(super) fn services(seen: &Observations) -> Vec<SocketAddr> {
         .filter(|(_, talk)| talk.as_ref().is_some_and(|talk| !talk.answers.is_empty()))
         .filter_map(|(flow, _)| Some(seen.attempts.get(&flow)?.to))
         .collect()
+}
+
+/// The events port, where it proved to be the server's own.
+fn events(seen: &Observations) -> Option<SocketAddr> {
+    let greeting = seen.greetings.get(&Flow::Events)?;
+    greeting.ours.then_some(seen.attempts.get(&Flow::Events)?.to)
 }
 
 /// The FTP server, where it let the drill in by its name: others have nothing to tell.

@@ -151,6 +151,19 @@ pub enum Concern {
     Upload,
 }
 
+impl Concern {
+    /// The word for it in events.
+    pub fn name(self) -> &'static str {
+        match self {
+            Concern::Configuration => "configuration",
+            Concern::Network => "network",
+            Concern::Content => "content",
+            Concern::Disk => "disk",
+            Concern::Upload => "upload",
+        }
+    }
+}
+
 impl SyncError {
     /// What it is about.
     pub fn concern(&self) -> Concern {

@@ -3,10 +3,10 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), fwdrill_client::sync::SyncError> {
-//! use fwdrill_client::sync::{ClientName, Server, UpdateCycle};
+//! use fwdrill_client::sync::{Server, UpdateCycle, this_host};
 //! use fwdrill_protocol::estate::Estate;
 //! let server = Server::resolve("update.example.net", &Estate::default()).await?;
-//! let cycle = UpdateCycle::new(server, "/var/lib/fwdrill/updates", ClientName::of_this_host());
+//! let cycle = UpdateCycle::new(server, "/var/lib/fwdrill/updates", this_host());
 //! let outcome = cycle.run(&()).await?;
 //! # drop(outcome);
 //! # Ok(())
@@ -47,7 +47,7 @@ use crate::ftp::Passive;
 use crate::limits::Limits;
 
 pub use error::{Concern, SyncError};
-pub use names::{ClientName, NotAClientName};
+pub use names::{ClientName, NotAClientName, this_host};
 pub use progress::{Event, How, Progress};
 pub use retry::Retry;
 pub use server::Server;

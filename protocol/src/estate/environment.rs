@@ -182,13 +182,13 @@ fn conflicts(found: &mut Found) {
             mistakes.push(Mistake {
                 origin: setting.origin.clone(),
                 key: setting.key.clone(),
-                value: (setting.key != keys::USERS).then(|| setting.value.shown()),
+                value: (!keys::is_secret(&setting.key)).then(|| setting.value.shown()),
                 expected: format!(
                     "{} says something else{}",
                     first.origin,
-                    match setting.key.as_str() {
-                        keys::USERS => String::new(),
-                        _ => format!(" ({})", first.value.shown()),
+                    match keys::is_secret(&setting.key) {
+                        true => String::new(),
+                        false => format!(" ({})", first.value.shown()),
                     }
                 ),
             });

@@ -236,10 +236,21 @@ pub(crate) const KEYS: &[Key] = &[
         expected: "expected a minisign public key in base64 (RW...)",
         set: |e, v| put(&mut e.update.public_key, public_key(v).map(Some)),
     },
+    Key {
+        path: TOKEN,
+        expected: "expected the enrolment token, 16 to 256 letters, digits and ._~+/=-",
+        set: |e, v| put(&mut e.agent.token, token(v).map(Some)),
+    },
 ];
 
-/// The key whose value is never shown.
+/// Whether the value of a key is never shown.
+pub(crate) fn is_secret(path: &str) -> bool {
+    path == USERS || path == TOKEN
+}
+
+/// Users, with their passwords.
 pub(crate) const USERS: &str = "ftp.users";
+const TOKEN: &str = "agent.token";
 
 /// The key at a dotted path.
 pub(crate) fn find(path: &str) -> Option<&'static Key> {
@@ -364,6 +375,16 @@ fn users(value: &Value) -> Result<Vec<super::User>, Misfit> {
         ));
     }
     Ok(users)
+}
+
+/// What a Bearer token is made of (RFC 6750 section 2.1), and too long to be guessed.
+fn token(value: &Value) -> Result<String, Misfit> {
+    let text = value.text()?;
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(&b);
+    if (16..=256).contains(&text.len()) && text.bytes().all(is_token) {
+        return Ok(text.to_owned());
+    }
+    Err(None)
 }
 
 fn public_key(value: &Value) -> Result<String, Misfit> {

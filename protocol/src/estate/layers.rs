@@ -113,7 +113,7 @@ fn apply(estate: &mut Estate, setting: &Setting) -> Result<(), Mistake> {
     let mistake = |expected: String| Mistake {
         origin: setting.origin.clone(),
         key: setting.key.clone(),
-        value: Some(if setting.key == keys::USERS {
+        value: Some(if keys::is_secret(&setting.key) {
             "(not shown)".to_owned()
         } else {
             setting.value.shown()

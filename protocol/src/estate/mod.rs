@@ -49,12 +49,15 @@ pub struct Estate {
     pub ports: Ports,
     /// What clients trust.
     pub update: Update,
+    /// Clients as the server knows them: events and tasks.
+    pub agent: Agent,
     /// What each vantage expects, where it differs from the guide.
     pub expect: BTreeMap<String, Expectations>,
 }
 
 /// What clients download over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// Passive-mode FTP, the guide's default.
@@ -199,6 +202,22 @@ pub struct Update {
     pub public_key: Option<String>,
 }
 
+/// Clients as the server knows them: events (2225) and tasks (2222).
+#[derive(Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Agent {
+    /// The enrolment token: who has it is one of the estate's clients. Unset, a server makes one at its first start and keeps
+    /// it in its state directory.
+    #[serde(skip_serializing)]
+    pub token: Option<String>,
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let token = self.token.as_ref().map(|_| "(not shown)");
+        f.debug_struct("Agent").field("token", &token).finish()
+    }
+}
+
 impl Default for Estate {
     fn default() -> Self {
         Estate {
@@ -235,6 +254,7 @@ impl Default for Estate {
                 console: 10443,
             },
             update: Update::default(),
+            agent: Agent::default(),
             expect: BTreeMap::new(),
         }
     }

@@ -124,14 +124,12 @@ impl Visit {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
         let drill = self.site.drill_of(&request);
         self.note_accepted(drill);
-        let response = self.site.answer(&request, self.ends, drill).await;
         // Without a drill nobody asks for it.
-        if drill.is_some() {
-            let event = Event::Answered {
-                request: format!("{} {}", request.method(), request.uri().path()),
-                status: response.status().as_u16(),
-            };
-            self.site.note(drill, self.ends, event);
+        let asked = drill.map(|_| format!("{} {}", request.method(), request.uri().path()));
+        let response = self.site.answer(request, self.ends, drill).await;
+        if let Some(request) = asked {
+            let status = response.status().as_u16();
+            self.site.note(drill, self.ends, Event::Answered { request, status });
         }
         response
     }

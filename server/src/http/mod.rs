@@ -29,15 +29,18 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use fwdrill_protocol::drill::{DRILL_HEADER, DrillId, EVIDENCE_PATH};
+use fwdrill_protocol::event::{EVENTS_PATH, Receipt};
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::sighting::{Event, Syn};
 use fwdrill_protocol::sweep::SWEEP_PATH;
 use fwdrill_protocol::task_port::TASK_PORT_PATH;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
 use rustls::ServerConfig;
 
 use crate::connection::Accepted;
+use crate::events::{EventDesk, Refusal};
 use crate::evidence::EvidenceDesk;
 use crate::journal::Journal;
 use crate::shelf::Shelf;
@@ -76,7 +79,7 @@ impl Default for Limits {
     }
 }
 
-/// One HTTP service of the estate: [`Flow::Http`] or [`Flow::Version`].
+/// One HTTP service of the estate: [`Flow::Http`], [`Flow::Version`] or [`Flow::Events`].
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) flow: Flow,
@@ -86,6 +89,8 @@ pub(crate) struct Site {
     pub(crate) sweep: Option<Arc<Sweep>>,
     pub(crate) task_ports: Arc<TaskPorts>,
     pub(crate) limits: Limits,
+    /// For [`Flow::Events`].
+    pub(crate) events: Option<EventDesk>,
     /// For HTTPS.
     pub(crate) tls: Option<Arc<ServerConfig>>,
 }
@@ -117,15 +122,19 @@ pub(crate) const NO_SET: Problem = Problem(StatusCode::SERVICE_UNAVAILABLE, "the
 
 impl Site {
     /// Answers one request and notes it for its drill.
-    async fn answer<B>(&self, request: &Request<B>, ends: Ends, drill: Option<DrillId>) -> Response<Body> {
-        let (method, path) = (request.method(), request.uri().path());
+    async fn answer(&self, request: Request<Incoming>, ends: Ends, drill: Option<DrillId>) -> Response<Body> {
         if let Err(why) = host::check(request.version(), request.uri(), request.headers()) {
             return problem(StatusCode::BAD_REQUEST, why);
         }
+        if let (Some(desk), EVENTS_PATH) = (&self.events, request.uri().path()) {
+            return match *request.method() {
+                Method::POST => receipt(desk.receive(request, ends, drill).await),
+                _ => not_allowed("only POST", "POST"),
+            };
+        }
+        let (method, path) = (request.method(), request.uri().path());
         if method != Method::GET && method != Method::HEAD {
-            let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD");
-            put(&mut response, ALLOW, "GET, HEAD");
-            return response;
+            return not_allowed("only GET and HEAD", "GET, HEAD");
         }
         match self.find(path, request.headers(), drill, ends).await {
             Ok(found) => found.respond(method, request.headers(), |bytes| {
@@ -160,6 +169,7 @@ impl Site {
                 None => Err(Problem(StatusCode::NOT_FOUND, "there is no FTP here")),
             },
             TASK_PORT_PATH => self.task_ports.answer(drill, ends).await,
+            _ if self.flow == Flow::Events => Err(Problem(StatusCode::NOT_FOUND, "events are posted to /events")),
             _ if self.flow == Flow::Version => version::find(&self.shelf, path).await,
             _ => tree::find(&self.shelf, path, headers).await,
         }
@@ -185,12 +195,42 @@ impl Site {
         self.journal.record(drill, self.flow, ends.local, ends.peer, event);
     }
 
-    /// The drill that a request belongs to. Nobody becomes known by asking for evidence: then an id that the journal has
+    /// The drill that a request belongs to. Nobody becomes known by asking for evidence or by
+    /// posting events: then an id that the journal has
     /// never met, or has forgotten, would look like a drill of which nothing was seen.
     fn drill_of<B>(&self, request: &Request<B>) -> Option<DrillId> {
         let id: DrillId = request.headers().get(DRILL_HEADER)?.to_str().ok()?.parse().ok()?;
-        (request.uri().path() != EVIDENCE_PATH || self.journal.knows(id)).then_some(id)
+        let anybody = ![EVIDENCE_PATH, EVENTS_PATH].contains(&request.uri().path());
+        (anybody || self.journal.knows(id)).then_some(id)
     }
+}
+
+/// The answer to events.
+fn receipt(received: Result<Receipt, Refusal>) -> Response<Body> {
+    match received
+        .and_then(|receipt| Representation::json(&receipt).map_err(|problem| Refusal { problem, after: None }))
+    {
+        Ok(receipt) => receipt.respond(&Method::GET, &HeaderMap::new(), |_| None),
+        Err(Refusal {
+            problem: Problem(code, why),
+            after,
+        }) => {
+            let mut response = problem(code, why);
+            if code == StatusCode::UNAUTHORIZED {
+                put(&mut response, WWW_AUTHENTICATE, "Bearer realm=\"fwdrill\"");
+            }
+            if let Some(after) = after {
+                put(&mut response, RETRY_AFTER, after.as_secs().max(1).to_string());
+            }
+            response
+        }
+    }
+}
+
+fn not_allowed(why: &'static str, allowed: &'static str) -> Response<Body> {
+    let mut response = problem(StatusCode::METHOD_NOT_ALLOWED, why);
+    put(&mut response, ALLOW, allowed);
+    response
 }
 
 /// A response that says in one line why there is no other.

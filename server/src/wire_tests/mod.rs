@@ -3,6 +3,7 @@
 mod conditions;
 mod console;
 mod drills;
+mod events;
 mod lifecycle;
 mod limits;
 mod ranges;
@@ -23,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
+use crate::store::Store;
 use crate::testing::TestDepot;
 use crate::{Config, Role, Server};
 
@@ -63,6 +65,7 @@ struct Running {
     announcement: fwdrill_protocol::announcement::Announcement,
     journal: Journal,
     console_password: Option<String>,
+    store: Option<Store>,
     shutdown: CancellationToken,
     run: JoinHandle<usize>,
 }
@@ -74,6 +77,7 @@ async fn start(config: Config) -> Running {
         announcement: server.announcement().clone(),
         journal: server.journal().clone(),
         console_password: server.console_password().map(str::to_owned),
+        store: server.store().cloned(),
         run: tokio::spawn(server.run(shutdown.clone())),
         shutdown,
     }
@@ -82,6 +86,10 @@ async fn start(config: Config) -> Running {
 impl Running {
     fn address(&self, flow: Flow) -> SocketAddr {
         self.announcement.addresses[&flow]
+    }
+
+    fn store(&self) -> &Store {
+        self.store.as_ref().unwrap()
     }
 
     async fn connect(&self, flow: Flow) -> Wire {

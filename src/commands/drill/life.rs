@@ -4,11 +4,15 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, bail, ensure};
+use fwdrill_client::Limits;
+use fwdrill_client::events::{Destination, Outbox};
 use fwdrill_client::plan::Plan;
 use fwdrill_client::sync::{ClientName, Outcome, Server, UpdateCycle, Uploads};
 use fwdrill_depot::{Depot, PublishOptions, keys, publish};
 use fwdrill_protocol::announcement::Announcement;
 use fwdrill_protocol::estate::Mode;
+use fwdrill_protocol::event::What;
+use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::report::LifeStep;
 use fwdrill_protocol::update_set::PublicKey;
 use jiff::Timestamp;
@@ -37,6 +41,7 @@ pub(super) async fn live(plan: &Plan, server: &Announcement, scratch: &Path) -> 
         })
         .await,
     );
+    life.push(step("tell the server".to_owned(), tell(plan, server, scratch)).await);
     life.push(step("the server publishes the next set".to_owned(), publish_next(scratch)).await);
     for mode in modes {
         life.push(
@@ -69,6 +74,25 @@ fn cycle(plan: &Plan, server: &Announcement, scratch: &Path, mode: Mode) -> anyh
     let key = server.public_key.as_deref().context("the server has no update set")?;
     cycle.key = Some(PublicKey::parse(key)?);
     Ok(cycle)
+}
+
+/// An event, which the server has to store.
+async fn tell(plan: &Plan, server: &Announcement, scratch: &Path) -> anyhow::Result<String> {
+    let address = server
+        .addresses
+        .get(&Flow::Events)
+        .context("the server has no events port")?;
+    let outbox = Outbox::open(scratch.join("events"), "drill".parse()?).await?;
+    let started = What::Started {
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+        role: "drill".to_owned(),
+    };
+    outbox.note(started).await;
+    let mut to = Destination::new(&plan.target, vec![*address]);
+    to.drill = Some(plan.drill);
+    let delivered = outbox.deliver(&to, &Limits::default()).await?;
+    ensure!(delivered.taken == 1, "the server took {} events of 1", delivered.taken);
+    Ok("the server has stored an event".to_owned())
 }
 
 fn news(plan: &Plan, outcome: &Outcome) -> anyhow::Result<String> {
