@@ -58,6 +58,52 @@ async fn holds(browser: &Browser, page: &str) {
     browser.looks(1280, 900, "light").await;
 }
 
+/// Every answer of the API is what its document says.
+fn programs_get_what_the_document_says(server: &Server) {
+    let token = std::fs::read_to_string(server.state().join("console/token")).unwrap();
+    let get = |path: &str| -> serde_json::Value {
+        let output = std::process::Command::new(support::required("curl"))
+            .args(["--silent", "--fail", "--insecure", "--header"])
+            .arg(format!("Authorization: Bearer {}", token.trim()))
+            .arg(format!("https://127.0.0.1:{}{path}", server.port(Flow::Console)))
+            .output()
+            .unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{path}: {error}"))
+    };
+    let document = get("/api/openapi.json");
+    for (path, methods) in document["paths"].as_object().unwrap() {
+        let schema = &methods["get"]["responses"]["200"]["content"]["application/json"]["schema"];
+        if schema.is_null() {
+            continue;
+        }
+        // References lead from the root of the document.
+        let mut schema = schema.clone();
+        schema["components"] = document["components"].clone();
+        let validator = jsonschema::validator_for(&schema).unwrap();
+        let first = get("/api/reports")[0]["seq"].to_string();
+        let answer = get(&path.replace("{seq}", &first));
+        validator
+            .validate(&answer)
+            .unwrap_or_else(|error| panic!("{path}: {error}: {answer}"));
+        assert!(answer.as_array().is_none_or(|list| !list.is_empty()), "{path} is empty");
+    }
+}
+
+/// Somebody on this host who measures the path to the server, and sends it the report.
+fn a_client_probes(server: &Server) {
+    let mut command = fwdrill();
+    command
+        .args(["probe", "127.0.0.1", "--quick", "--from", "server"])
+        .args(server.settings());
+    let output = command.output().unwrap();
+    assert!(
+        output.status.success(),
+        "{}{}",
+        support::stderr(&output),
+        support::stdout(&output)
+    );
+}
+
 /// Somebody on this host who updates over FTP.
 fn a_client_updates(server: &Server) {
     let into = tempfile::tempdir().unwrap();
@@ -86,12 +132,26 @@ async fn an_operator_signs_in_sees_a_client_come_publishes_a_set_and_signs_out()
     browser.reads("#transfers", "complete").await;
     browser.reads("#matrix", "127.0.0.1").await;
     browser.reads("#heat", "reached once").await;
-    // An address, and a line for each port that it reached.
+    // An address, and a line for each port that it reached: control, data, version, the console itself; events as they come.
     let drawn = "const map = document.querySelector('#map svg'); \
-                 return [map.querySelector(':scope > text').textContent.trim().split(' ')[0], map.querySelectorAll(':scope > line').length]";
-    assert_eq!(browser.script(drawn).await, serde_json::json!(["127.0.0.1", 4]));
+                 return map.querySelector(':scope > text').textContent.trim().startsWith('127.0.0.1') \
+                   && map.querySelectorAll(':scope > line').length >= 4";
+    assert_eq!(browser.script(drawn).await, true);
     assert_eq!(browser.script("return window.stayed").await, true);
     holds(&browser, "live").await;
+
+    tokio::task::block_in_place(|| a_client_probes(&server));
+    browser.find("a[href='/clients']").await.click().await.unwrap();
+    browser.reads("main", "serial 1").await;
+    holds(&browser, "clients").await;
+    browser.find("a[href='/reports']").await.click().await.unwrap();
+    browser.reads("main", "pass").await;
+    holds(&browser, "reports").await;
+    browser.find("a[href^='/reports/']").await.click().await.unwrap();
+    browser.reads("#verdict", "pass").await;
+    browser.reads("main", "FTP passive data").await;
+    holds(&browser, "report").await;
+    tokio::task::block_in_place(|| programs_get_what_the_document_says(&server));
 
     browser.find("a[href='/updates']").await.click().await.unwrap();
     browser.reads("#serial", "1").await;
@@ -132,7 +192,7 @@ async fn everything_can_be_reached_by_keyboard_in_the_order_of_the_page() {
         .await
         .unwrap();
     browser.reads("#live-status", "Live.").await;
-    for path in ["/", "/updates"] {
+    for path in ["/", "/clients", "/reports", "/updates"] {
         let address = format!("https://127.0.0.1:{}{path}", server.port(Flow::Console));
         browser.driver.goto(address).await.unwrap();
         let expected = browser.script(FOCUSABLE).await;

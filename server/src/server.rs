@@ -164,8 +164,14 @@ impl Server {
             .flatten();
         let (console, console_password) = match config.flows().any(|flow| flow == Flow::Console) {
             true => {
-                let (console, made) =
-                    Console::open(&estate, &config.state, config.http, journal.clone(), shelf.clone())?;
+                let (console, made) = Console::open(
+                    &estate,
+                    &config.state,
+                    config.http,
+                    journal.clone(),
+                    shelf.clone(),
+                    store.clone(),
+                )?;
                 (Some(Arc::new(console)), made)
             }
             false => (None, None),

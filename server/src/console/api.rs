@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::Console;
 use super::matrix::vantage;
 use super::updates::publish_next;
+use crate::store::{ClientRow, LastSync, ReportRow, StoreError};
 
 /// What programs may ask; the document in `openapi.json` describes the same, and a test compares them.
 pub(super) fn routes() -> Router<Arc<Console>> {
@@ -27,6 +28,9 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/api/peers", get(peers))
         .route("/api/passive-range", get(passive_range))
         .route("/api/transfers", get(transfers))
+        .route("/api/clients", get(clients))
+        .route("/api/reports", get(reports))
+        .route("/api/reports/{seq}", get(report))
         .route("/api/publish", post(publish))
 }
 
@@ -166,6 +170,100 @@ async fn transfers(State(console): State<Arc<Console>>) -> Json<Transfers> {
         running: running.collect(),
         finished: finished.collect(),
     })
+}
+
+#[derive(Serialize)]
+struct Client {
+    name: String,
+    enrolled: bool,
+    first_seen: Timestamp,
+    last_seen: Timestamp,
+    peer: SocketAddr,
+    program: Option<String>,
+    version: Option<String>,
+    serial: Option<u64>,
+    last_sync: Option<Sync>,
+    last_report: Option<ReportLine>,
+}
+
+#[derive(Serialize)]
+struct Sync {
+    at: Timestamp,
+    error: Option<String>,
+}
+
+#[derive(Serialize)]
+struct ReportLine {
+    seq: i64,
+    client: String,
+    at: Timestamp,
+    verdict: String,
+    finding: Option<String>,
+}
+
+impl From<ReportRow> for ReportLine {
+    fn from(row: ReportRow) -> Self {
+        ReportLine {
+            seq: row.seq,
+            client: row.client,
+            at: row.at,
+            verdict: row.verdict,
+            finding: row.finding,
+        }
+    }
+}
+
+async fn clients(State(console): State<Arc<Console>>) -> Response {
+    let found = match &console.store {
+        Some(store) => store.clients().await,
+        None => Ok(Vec::new()),
+    };
+    let clients = |rows: Vec<ClientRow>| -> Vec<Client> {
+        let client = |row: ClientRow| Client {
+            name: row.name,
+            enrolled: row.enrolled,
+            first_seen: row.first_seen,
+            last_seen: row.last_seen,
+            peer: row.peer,
+            program: row.program,
+            version: row.version,
+            serial: row.serial,
+            last_sync: row.last_sync.map(|LastSync { at, error }| Sync { at, error }),
+            last_report: row.last_report.map(ReportLine::from),
+        };
+        rows.into_iter().map(client).collect()
+    };
+    or_trouble(found.map(clients))
+}
+
+/// How many reports a list has.
+const MOST_REPORTS: u32 = 1_000;
+
+async fn reports(State(console): State<Arc<Console>>) -> Response {
+    let found = match &console.store {
+        Some(store) => store.reports(MOST_REPORTS).await,
+        None => Ok(Vec::new()),
+    };
+    or_trouble(found.map(|rows| rows.into_iter().map(ReportLine::from).collect::<Vec<_>>()))
+}
+
+async fn report(State(console): State<Arc<Console>>, Path(seq): Path<i64>) -> Response {
+    let found = match &console.store {
+        Some(store) => store.report(seq).await,
+        None => Ok(None),
+    };
+    match found {
+        Ok(None) => (StatusCode::NOT_FOUND, "no such report, or not kept any more\n").into_response(),
+        found => or_trouble(found.map(|found| found.map(|(_, report)| report))),
+    }
+}
+
+/// JSON, or what is wrong with the database.
+fn or_trouble<T: Serialize>(found: Result<T, StoreError>) -> Response {
+    match found {
+        Ok(found) => Json(found).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, format!("{}\n", crate::chain(&error))).into_response(),
+    }
 }
 
 #[derive(Deserialize)]

@@ -5,6 +5,7 @@
 //! | `connection` | one connection: a drill's first line goes to the sentinel, a TLS handshake to the console |
 //! | `guard`, `sessions`, `password`, `sign_in` | headers that bind the browser; who may pass |
 //! | `page`, `assets` | the frame of pages, style and script; nothing is fetched from anywhere |
+//! | `reports` | clients, their versions, their reports, as they told on 2225 |
 //! | `updates` | the set in force, and publishing the next |
 //! | `api`, `metrics` | the same for programs, with the token of the state directory |
 //! | `live`: `matrix`, `map`, `heat`, `transfers` | what happens now, sent as it happens |
@@ -20,6 +21,7 @@ mod matrix;
 mod metrics;
 mod page;
 mod password;
+mod reports;
 mod secret_file;
 mod sessions;
 mod sign_in;
@@ -47,6 +49,7 @@ use crate::ftp::lockout::Lockout;
 use crate::http::Limits;
 use crate::journal::Journal;
 use crate::shelf::Shelf;
+use crate::store::Store;
 use crate::tls::{self, TlsError};
 use password::Password;
 use sessions::Sessions;
@@ -71,6 +74,7 @@ pub(crate) struct Console {
     state: PathBuf,
     journal: Journal,
     shelf: Shelf,
+    store: Option<Store>,
 }
 
 /// Why there is no console.
@@ -110,6 +114,7 @@ impl Console {
         http: Limits,
         journal: Journal,
         shelf: Shelf,
+        store: Option<Store>,
     ) -> Result<(Self, Option<String>), ConsoleError> {
         let directory = state.join("console");
         std::fs::create_dir_all(&directory).map_err(|source| ConsoleError::File {
@@ -130,6 +135,7 @@ impl Console {
             state: state.to_owned(),
             journal,
             shelf,
+            store,
         };
         Ok((console, made))
     }
@@ -142,6 +148,9 @@ impl Console {
         Router::new()
             .route("/", get(live::page))
             .route("/live", get(live::events))
+            .route("/reports", get(reports::reports))
+            .route("/reports/{seq}", get(reports::report))
+            .route("/clients", get(reports::clients))
             .route("/updates", get(updates::page).post(updates::publish_form))
             .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
             .route("/sign-out", post(sign_in::sign_out))

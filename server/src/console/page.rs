@@ -6,7 +6,12 @@ use maud::{DOCTYPE, Markup, html};
 use super::sessions::SignedIn;
 
 /// The pages, in the order of the navigation: address and name.
-const PAGES: [(&str, &str); 2] = [("/", "Live"), ("/updates", "Updates")];
+const PAGES: [(&str, &str); 4] = [
+    ("/", "Live"),
+    ("/clients", "Clients"),
+    ("/reports", "Reports"),
+    ("/updates", "Updates"),
+];
 
 /// A page for who is signed in.
 pub(super) fn inside(title: &str, here: &str, session: &SignedIn, content: &Markup) -> Markup {
