@@ -7,7 +7,7 @@
 mod bench;
 mod support;
 
-use bench::{FrontEnd, Trial, healthy, pass};
+use bench::{FrontEnd, healthy, pass, without};
 
 /// Every rule that was taken out, and what the diagnosis has to say: on the server's own host...
 const AT_THE_SERVER: &[(&str, &str)] = &[
@@ -60,11 +60,7 @@ fn everywhere(front: FrontEnd) {
         ("fw", IN_FRONT, ROUTED),
         ("fw", FORWARDING, DNAT),
     ] {
-        trials.extend(faults.iter().map(|(flow, finding)| Trial {
-            without: Some(flow),
-            expect: finding,
-            ..healthy(front, host, arguments)
-        }));
+        trials.extend((faults.iter()).map(|(flow, finding)| without(flow, finding, healthy(front, host, arguments))));
     }
     pass(&trials);
 }
@@ -82,4 +78,83 @@ fn iptables_carries_the_plan_and_without_a_rule_the_diagnosis_names_it() {
 #[test]
 fn legacy_iptables_carries_the_plan_and_without_a_rule_the_diagnosis_names_it() {
     everywhere(FrontEnd::Iptables { legacy: true });
+}
+
+#[test]
+fn ufw_carries_the_plan_and_without_a_rule_the_diagnosis_names_it() {
+    let front = FrontEnd::Ufw;
+    pass(&[
+        healthy(front, "srv", SERVER),
+        healthy(front, "fw", IN_FRONT),
+        without("ftp-passive", "server-host-blocked", healthy(front, "srv", SERVER)),
+        without("version", "port-dropped", healthy(front, "fw", IN_FRONT)),
+    ]);
+}
+
+const BETWEEN_ZONES: &[&str] = &[
+    "--topology=routed",
+    "--outside=external",
+    "--inside=internal",
+    "--server=10.20.0.10",
+    "--server=2001:db8:20::10",
+    "--set=expect.outside.console=closed",
+];
+const FORWARDING_ZONES: &[&str] = &[
+    "--topology=dnat",
+    "--outside=external",
+    "--inside=internal",
+    "--server=10.20.0.10",
+    "--public=203.0.113.2",
+    "--set=expect.outside.console=closed",
+];
+
+#[test]
+fn firewalld_carries_the_plan_and_without_a_rule_the_diagnosis_names_it() {
+    let front = FrontEnd::Firewalld;
+    pass(&[
+        healthy(front, "srv", SERVER).traffic_only(),
+        healthy(front, "fw", BETWEEN_ZONES).traffic_only(),
+        healthy(front, "fw", FORWARDING_ZONES),
+        without("ftp-passive", "server-host-blocked", healthy(front, "srv", SERVER)),
+        without("version", "port-rejected", healthy(front, "fw", BETWEEN_ZONES)),
+        without(
+            "ftp-passive",
+            "passive-range-rejected",
+            healthy(front, "fw", FORWARDING_ZONES),
+        ),
+    ]);
+}
+
+const NET_TO_LOC: &[&str] = &[
+    "--topology=routed",
+    "--outside=net",
+    "--inside=loc",
+    "--server=10.20.0.10",
+    "--server=2001:db8:20::10",
+    "--set=expect.outside.console=closed",
+];
+const NET_FORWARDED: &[&str] = &[
+    "--topology=dnat",
+    "--outside=net",
+    "--inside=loc",
+    "--server=10.20.0.10",
+    "--public=203.0.113.2",
+    "--set=expect.outside.console=closed",
+];
+
+#[test]
+fn shorewall_carries_the_plan_and_without_a_rule_the_diagnosis_names_it() {
+    let front = FrontEnd::Shorewall;
+    pass(&[
+        healthy(front, "srv", SERVER),
+        healthy(front, "fw", NET_TO_LOC),
+        healthy(front, "fw", NET_FORWARDED),
+        without("ftp-passive", "server-host-blocked", healthy(front, "srv", SERVER)),
+        without("version", "port-dropped", healthy(front, "fw", NET_TO_LOC)),
+        without(
+            "ftp-passive",
+            "passive-range-not-forwarded",
+            healthy(front, "fw", NET_FORWARDED),
+        ),
+    ]);
 }

@@ -7,10 +7,15 @@
 //! promises: applied twice is applied once; what they add is theirs by name, so that the undo takes away that and nothing
 //! else; every rule names its flow.
 
+mod aws;
+mod firewalld;
 mod iptables;
 mod nftables;
 mod plan;
 mod script;
+mod shorewall;
+mod ufw;
+mod windows;
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -73,6 +78,16 @@ pub(crate) enum Kind {
     Nftables,
     /// A shell script for iptables and ip6tables
     Iptables,
+    /// A shell script for firewall-cmd
+    Firewalld,
+    /// A shell script for ufw
+    Ufw,
+    /// A shell script for Shorewall and Shorewall6
+    Shorewall,
+    /// PowerShell for Windows Defender Firewall
+    Windows,
+    /// Terraform for an AWS security group
+    Aws,
 }
 
 /// A text and what its user has to know.
@@ -95,6 +110,11 @@ impl Kind {
         match self {
             Kind::Nftables => Ok(nftables::text(plan, undo)),
             Kind::Iptables => Ok(iptables::text(plan, undo)),
+            Kind::Firewalld => Ok(firewalld::text(plan, undo)),
+            Kind::Ufw => ufw::text(plan, undo),
+            Kind::Shorewall => Ok(shorewall::text(plan, undo)),
+            Kind::Windows => windows::text(plan, undo),
+            Kind::Aws => aws::text(plan, undo),
         }
     }
 }

@@ -8,6 +8,7 @@ use fwdrill_protocol::estate::host::Host;
 use fwdrill_protocol::estate::port_set::PortSet;
 use fwdrill_protocol::estate::{Estate, Mode};
 use fwdrill_protocol::flow::{Expected, Flow};
+use fwdrill_protocol::lint::sizing::smallest_range;
 use ipnet::Ipv4Net;
 
 use super::{Options, Role, Topology};
@@ -290,13 +291,12 @@ fn unsaid(estate: &Estate, options: &Options, place: &Place) -> Vec<String> {
     remarks
 }
 
-/// The guide's rule of thumb, one passive port a client.
 fn range_remark(estate: &Estate, clients: u32, openings: &[Opening]) -> Option<String> {
     let range = openings.iter().find(|opening| opening.flow == Flow::FtpPassive)?;
-    let ports = range.ports.len();
-    (usize::try_from(clients).is_ok_and(|clients| ports < clients)).then(|| {
+    let (ports, needed) = (range.ports.len(), smallest_range(clients));
+    (ports < needed).then(|| {
         format!(
-            "the passive range {} has {ports} ports for {clients} clients: make ftp.passive_ports larger, here and at the server",
+            "the passive range {} has {ports} ports, and {clients} clients at once need {needed}: enlarge ftp.passive_ports, here and at the server",
             estate.ftp.passive_ports
         )
     })

@@ -11,22 +11,27 @@ use crate::support::{required, run, stderr, stdout};
 pub(crate) enum FrontEnd {
     Nftables,
     Iptables { legacy: bool },
+    Ufw,
+    Firewalld,
+    Shorewall,
 }
 
 /// One set of rules on one host, with real traffic.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trial {
-    pub(crate) front: FrontEnd,
+    front: FrontEnd,
     /// Where the rules are loaded.
-    pub(crate) host: &'static str,
+    host: &'static str,
     /// Of `fwdrill rules`.
-    pub(crate) arguments: &'static [&'static str],
+    arguments: &'static [&'static str],
     /// The flow whose rules are taken out.
-    pub(crate) without: Option<&'static str>,
+    without: Option<&'static str>,
     /// The one finding; empty: none.
-    pub(crate) expect: &'static str,
+    expect: &'static str,
     /// The host that the client is on; absent: outside.
-    pub(crate) probe_on: Option<&'static str>,
+    probe_on: Option<&'static str>,
+    /// Whether it is loaded twice and taken back before.
+    round_trip: bool,
 }
 
 /// The rules as they are.
@@ -38,10 +43,29 @@ pub(crate) fn healthy(front: FrontEnd, host: &'static str, arguments: &'static [
         without: None,
         expect: "",
         probe_on: None,
+        round_trip: true,
+    }
+}
+
+/// The same with the rules of one flow taken out, and what the diagnosis has to say then.
+pub(crate) fn without(flow: &'static str, finding: &'static str, trial: Trial) -> Trial {
+    Trial {
+        without: Some(flow),
+        expect: finding,
+        round_trip: false,
+        ..trial
     }
 }
 
 impl Trial {
+    /// The same, loaded once: some front ends take their time.
+    pub(crate) fn traffic_only(self) -> Trial {
+        Trial {
+            round_trip: false,
+            ..self
+        }
+    }
+
     /// The same, dialled through the hairpin.
     pub(crate) fn hairpin(self) -> Trial {
         Trial {
@@ -88,15 +112,19 @@ impl Trial {
         };
         let apply = self.front.load(&write("rules", &self.rules(false)));
         let undo = self.front.load(&write("undo", &self.rules(true)));
-        let (prepare, state) = (self.front.prepare(), self.front.state());
+        let (prepare, state) = (self.front.prepare(self.host == "fw"), self.front.state());
+        let round_trip = format!(
+            "state() {{ {state}\n}}\nbefore=$(state)\n{apply}\nonce=$(state)\n{apply}\ntwice=$(state)\n{undo}\nafter=$(state)\n\
+             same() {{ if [ \"$2\" != \"$3\" ]; then echo \"$2\" > /run/one; echo \"$3\" > /run/other; echo \"$1: $(diff /run/one /run/other)\" >&2; exit 1; fi; }}\n\
+             if [ \"$before\" = \"$once\" ]; then echo 'nothing was loaded' >&2; exit 1; fi\n\
+             same 'applied twice is not applied once' \"$once\" \"$twice\"\n\
+             same 'the undo does not leave what was there' \"$before\" \"$after\""
+        );
         let script = write(
             "sh",
             &format!(
-                "set -e\n{prepare}\nstate() {{ {state}\n}}\nbefore=$(state)\n{apply}\nonce=$(state)\n{apply}\ntwice=$(state)\n{undo}\nafter=$(state)\n{undo}\n\
-                 same() {{ if [ \"$2\" != \"$3\" ]; then echo \"$1:\n$2\n---\n$3\" >&2; exit 1; fi; }}\n\
-                 if [ \"$before\" = \"$once\" ]; then echo 'nothing was loaded' >&2; exit 1; fi\n\
-                 same 'applied twice is not applied once' \"$once\" \"$twice\"\n\
-                 same 'the undo does not leave what was there' \"$before\" \"$after\"\n{apply}\n"
+                "set -e\n{prepare}\n{}\n{apply}\n",
+                if self.round_trip { round_trip } else { String::new() },
             ),
         );
         let dnat = self.arguments.contains(&"--topology=dnat");
@@ -140,6 +168,9 @@ impl FrontEnd {
         match self {
             FrontEnd::Nftables => "nftables",
             FrontEnd::Iptables { .. } => "iptables",
+            FrontEnd::Ufw => "ufw",
+            FrontEnd::Firewalld => "firewalld",
+            FrontEnd::Shorewall => "shorewall",
         }
     }
 
@@ -148,11 +179,14 @@ impl FrontEnd {
             FrontEnd::Nftables => &["nft"],
             FrontEnd::Iptables { legacy: false } => &["iptables-nft", "ip6tables-nft"],
             FrontEnd::Iptables { legacy: true } => &["iptables-legacy", "ip6tables-legacy"],
+            FrontEnd::Ufw => &["ufw"],
+            FrontEnd::Firewalld => &["dbus-daemon", "firewalld", "firewall-cmd", "nft"],
+            FrontEnd::Shorewall => &["shorewall", "shorewall6"],
         }
     }
 
     /// Shell commands: somebody's rules that are there already, and have to be afterwards.
-    fn prepare(self) -> String {
+    fn prepare(self, router: bool) -> String {
         match self {
             FrontEnd::Nftables => {
                 "nft 'table inet mine { chain i { type filter hook input priority 0; policy accept; tcp dport 22 accept; }; }'"
@@ -172,6 +206,9 @@ impl FrontEnd {
                      $IPTABLES -A FORWARD -p icmp -j ACCEPT; $IP6TABLES -A FORWARD -p ipv6-icmp -j ACCEPT"
                 )
             }
+            FrontEnd::Ufw => format!("{}ufw --force enable\nufw allow 22/tcp comment mine\nufw reload", own_copy("/etc/ufw")),
+            FrontEnd::Firewalld => firewalld(router),
+            FrontEnd::Shorewall => shorewall(router),
         }
     }
 
@@ -179,6 +216,17 @@ impl FrontEnd {
     fn state(self) -> &'static str {
         match self {
             FrontEnd::Nftables => "nft -s list ruleset",
+            FrontEnd::Ufw => {
+                "cat /etc/ufw/user.rules /etc/ufw/user6.rules; for t in iptables ip6tables; do $t-save | sed -e '/^#/d' -e 's/ \\[[0-9:]*\\]$//'; done"
+            }
+            // The order within its chains is its own affair.
+            FrontEnd::Firewalld => {
+                "cat /etc/firewalld/services/*.xml /etc/firewalld/policies/*.xml /etc/firewalld/zones/*.xml 2>/dev/null || true; nft -s list ruleset | sort"
+            }
+            // Names of some chains are drawn by lot.
+            FrontEnd::Shorewall => {
+                "cat /etc/shorewall/rules /etc/shorewall6/rules; for t in iptables ip6tables; do $t-save | sed -e 's/sha-[lr]h-[0-9a-f]*/sha/' -e '/^#/d' -e 's/ \\[[0-9:]*\\]$//'; done"
+            }
             FrontEnd::Iptables { .. } => {
                 "for t in $IPTABLES $IP6TABLES; do $t-save | sed -e '/^#/d' -e 's/ \\[[0-9:]*\\]$//'; done"
             }
@@ -189,9 +237,60 @@ impl FrontEnd {
     fn load(self, file: &str) -> String {
         match self {
             FrontEnd::Nftables => format!("nft -f {file}"),
-            FrontEnd::Iptables { .. } => format!("sh {file}"),
+            _ => format!("sh {file} >&2"),
         }
     }
+}
+
+/// Shell commands that put a copy in the place of a directory, for this host alone.
+fn own_copy(directory: &str) -> String {
+    format!(
+        "mkdir -p /run/own{directory}\ncp -a {directory}/. /run/own{directory}\nmount --bind /run/own{directory} {directory}\n"
+    )
+}
+
+/// With a bus of its own, and nothing written outside.
+fn firewalld(router: bool) -> String {
+    let bus = "<busconfig><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth><policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/><allow user=\"*\"/></policy></busconfig>";
+    let zones = if router {
+        "firewall-cmd --permanent --zone=external --change-interface=wan\nfirewall-cmd --permanent --zone=internal --change-interface=lan\nfirewall-cmd --reload\n"
+    } else {
+        ""
+    };
+    format!(
+        "{}mount -t tmpfs none /var/log\nmkdir -p /run/dbus\necho '{bus}' > /run/dbus/bus.conf\n\
+         dbus-daemon --config-file=/run/dbus/bus.conf --nofork --nopidfile >/run/dbus/log 2>&1 </dev/null &\n\
+         while [ ! -S /run/dbus/system_bus_socket ]; do kill -0 $!; sleep 0.05; done\n\
+         firewalld --nofork --nopid >/run/firewalld.log 2>&1 </dev/null &\n\
+         until firewall-cmd --state >/dev/null 2>&1; do kill -0 $! || {{ cat /run/firewalld.log >&2; exit 1; }}; sleep 0.1; done\n\
+         {zones}firewall-cmd --permanent --add-port=8080/tcp\nfirewall-cmd --reload",
+        own_copy("/etc/firewalld"),
+    )
+}
+
+/// Debian's configuration, with the zones, interfaces and policies that somebody has written.
+fn shorewall(router: bool) -> String {
+    let mut script = "mount -t tmpfs none /var/log\nmkdir -p /run/lock\n".to_owned();
+    for (program, kind) in [("shorewall", "ipv4"), ("shorewall6", "ipv6")] {
+        let interfaces = if router { "net wan\\nloc lan\\n" } else { "net eth0\\n" };
+        let zones = if router {
+            format!("net {kind}\\nloc {kind}\\n")
+        } else {
+            format!("net {kind}\\n")
+        };
+        let inside = if router { "loc all ACCEPT\\n" } else { "" };
+        script.push_str(&own_copy(&format!("/etc/{program}")));
+        script.push_str(&format!(
+            "mount -t tmpfs none /var/lib/{program}\n\
+             sed -i 's/^STARTUP_ENABLED=.*/STARTUP_ENABLED=Yes/; s/^IP_FORWARDING=.*/IP_FORWARDING=Keep/' /etc/{program}/{program}.conf\n\
+             printf 'fw firewall\\n{zones}' > /etc/{program}/zones\n\
+             printf '?FORMAT 2\\n{interfaces}' > /etc/{program}/interfaces\n\
+             printf '$FW all ACCEPT\\n{inside}net all DROP\\nall all REJECT\\n' > /etc/{program}/policy\n\
+             printf 'ACCEPT net $FW tcp 22\\n' > /etc/{program}/rules\n\
+             {program} start >&2\n"
+        ));
+    }
+    script
 }
 
 /// Carries out all trials; every one of them has to be as it expects.
@@ -207,7 +306,7 @@ pub(crate) fn pass(trials: &[Trial]) {
     let output = run([
         "rehearse",
         "--format=json",
-        "--parallel=6",
+        "--parallel=4",
         directory.path().to_str().unwrap(),
     ]);
     let document: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", stderr(&output)));

@@ -1,0 +1,141 @@
+//! Shorewall and Shorewall6: a block of its own at the end of the file `rules`, made anew (shorewall-rules(5)).
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use super::plan::{Crossing, Family, Opening, Place, Plan};
+use super::script::{head, ranges};
+
+/// What all of Shorewall's examples call the Internet's zone.
+const DEFAULT_ZONE: &str = "net";
+
+/// A shell script.
+pub(super) fn text(plan: &Plan, undo: bool) -> String {
+    let mut text = "#!/bin/sh\n".to_owned();
+    if undo {
+        text.push_str("# Takes back what fwdrill's rules did: sh FILE\n");
+    } else {
+        text.push_str(&head(
+            plan,
+            "#",
+            &[
+                "Made by fwdrill rules. Apply: sh FILE. Undo: the script of fwdrill rules --undo.",
+                "For a policy that drops or rejects what no rule lets in; Shorewall lets answers and ICMP errors in by itself.",
+            ],
+        ));
+        match plan.place {
+            Place::Host { .. } => {
+                let _ = writeln!(text, "# For the zone {DEFAULT_ZONE}; ZONE=name sh FILE for another.");
+            }
+            Place::Dnat { .. } => {
+                text.push_str("# The server's own connections (tasks) need its line in /etc/shorewall/snat.\n");
+            }
+            Place::Routed(_) => {}
+        }
+    }
+    text.push_str(
+        "set -eu
+block() { # FILE: our block without or, with rules on stdin, anew
+    sed -i -e '/^# fwdrill begin$/,/^# fwdrill end$/d' -e '$a\\' \"$1\"
+    cat >> \"$1\"
+}
+apply() { # PROGRAM: at once where it runs
+    if \"$1\" status >/dev/null 2>&1; then \"$1\" reload >/dev/null; else \"$1\" check >/dev/null; fi
+}
+",
+    );
+    if matches!(plan.place, Place::Host { .. }) {
+        let _ = writeln!(text, "ZONE=\"${{ZONE:-{DEFAULT_ZONE}}}\"");
+    }
+    for (family, program) in [(Family::V4, "shorewall"), (Family::V6, "shorewall6")] {
+        let rules = rules(plan, family);
+        if rules.is_empty() {
+            continue;
+        }
+        // A host may have IPv4 alone.
+        let optional = matches!(plan.place, Place::Host { .. }) && family == Family::V6;
+        if optional {
+            let _ = writeln!(text, "if [ -e /etc/{program}/rules ]; then");
+        }
+        if undo {
+            let _ = writeln!(text, "block /etc/{program}/rules </dev/null");
+        } else {
+            let _ = writeln!(text, "block /etc/{program}/rules <<RULES\n# fwdrill begin");
+            text.extend(rules.into_iter().map(|rule| rule + "\n"));
+            text.push_str("# fwdrill end\nRULES\n");
+        }
+        let _ = writeln!(text, "apply {program}");
+        if optional {
+            text.push_str("fi\n");
+        }
+    }
+    text
+}
+
+fn rules(plan: &Plan, family: Family) -> Vec<String> {
+    match &plan.place {
+        Place::Host { sources } => host(plan, sources, family),
+        Place::Routed(crossing) => forward(plan, crossing, family),
+        Place::Dnat {
+            crossing,
+            public,
+            server,
+            ..
+        } => match family {
+            Family::V6 => forward(plan, crossing, family),
+            Family::V4 => {
+                let to = format!("{}:{server}", crossing.server);
+                let forwards = plan
+                    .openings
+                    .iter()
+                    .map(|opening| rule("DNAT", &crossing.clients, &to, opening, &format!(" - {public}")));
+                forwards.chain(tasks(plan, &to, &crossing.clients)).collect()
+            }
+        },
+    }
+}
+
+fn host(plan: &Plan, sources: &[IpAddr], family: Family) -> Vec<String> {
+    let froms: Vec<String> = match sources {
+        [] => vec!["$ZONE".to_owned()],
+        some => (some.iter().filter(|source| family.has(source)))
+            .map(|source| place("$ZONE", Some(*source)))
+            .collect(),
+    };
+    let mut rules = Vec::new();
+    for from in froms {
+        let openings = plan.openings.iter();
+        rules.extend(openings.map(|opening| rule("ACCEPT", &from, "\\$FW", opening, "")));
+    }
+    rules.extend(tasks(plan, "\\$FW", "$ZONE"));
+    rules
+}
+
+fn forward(plan: &Plan, crossing: &Crossing, family: Family) -> Vec<String> {
+    let mut rules = Vec::new();
+    for address in crossing.addresses(family) {
+        let server = place(&crossing.server, address);
+        let openings = plan.openings.iter();
+        rules.extend(openings.map(|opening| rule("ACCEPT", &crossing.clients, &server, opening, "")));
+        rules.extend(tasks(plan, &server, &crossing.clients));
+    }
+    rules
+}
+
+fn tasks(plan: &Plan, from: &str, to: &str) -> Option<String> {
+    let tasks = plan.tasks.as_ref()?;
+    Some(rule("ACCEPT", from, to, tasks, ""))
+}
+
+fn rule(action: &str, from: &str, to: &str, opening: &Opening, more: &str) -> String {
+    let ports = ranges(&opening.ports, ":").join(",");
+    format!("{action} {from} {to} tcp {ports}{more} # {}", opening.comment())
+}
+
+fn place(zone: &str, address: Option<IpAddr>) -> String {
+    match address {
+        None => zone.to_owned(),
+        Some(IpAddr::V4(address)) => format!("{zone}:{address}"),
+        Some(IpAddr::V6(address)) => format!("{zone}:[{address}]"),
+    }
+}

@@ -1,0 +1,93 @@
+//! ufw: one call a rule. ufw itself passes over a rule that is there already, and over deleting one that is not.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use anyhow::bail;
+
+use super::plan::{Crossing, Opening, Place, Plan};
+use super::script::{head, ranges};
+
+/// ufw(8): up to 15 ports in a rule, a range counts as two.
+const RANGES_OF_A_RULE: usize = 7;
+
+/// A shell script.
+pub(super) fn text(plan: &Plan, undo: bool) -> anyhow::Result<String> {
+    let calls = match &plan.place {
+        Place::Host { sources } => host(plan, sources),
+        Place::Routed(crossing) => forward(plan, crossing),
+        Place::Dnat { .. } => bail!("ufw forwards no address: take --for iptables or nftables with --topology dnat"),
+    };
+    let mut text = "#!/bin/sh\n".to_owned();
+    if undo {
+        text.push_str("# Takes back what fwdrill's rules did: sh FILE\n");
+    } else {
+        text.push_str(&head(
+            plan,
+            "#",
+            &[
+                "Made by fwdrill rules. Apply: sh FILE. Undo: the script of fwdrill rules --undo.",
+                "For a ufw that is enabled and denies what no rule allows (ufw status verbose: deny (incoming), deny (routed)).",
+                "Answers and ICMP errors are let in by ufw's own before.rules.",
+                "A rule of yours that is the same word for word counts as one of these, also for the undo.",
+            ],
+        ));
+    }
+    text.push_str("set -eu\n");
+    for (direction, rule, comment) in calls {
+        let _ = if undo {
+            // "Could not delete non-existent rule" is no failure.
+            writeln!(text, "ufw {direction}delete allow {rule}")
+        } else {
+            writeln!(text, "ufw {direction}allow {rule} comment '{comment}'")
+        };
+    }
+    Ok(text)
+}
+
+/// `route ` or nothing, the rule after `allow`, and its comment.
+type Call = (&'static str, String, String);
+
+fn host(plan: &Plan, sources: &[IpAddr]) -> Vec<Call> {
+    let froms: Vec<String> = match sources {
+        [] => vec!["any".to_owned()],
+        some => some.iter().map(ToString::to_string).collect(),
+    };
+    let mut calls = Vec::new();
+    for from in &froms {
+        for opening in &plan.openings {
+            let rule = |ports| format!("in proto tcp from {from} to any port {ports}");
+            calls.extend(ports(opening).map(|ports| ("", rule(ports), opening.comment())));
+        }
+    }
+    if let Some(tasks) = &plan.tasks {
+        calls.extend(ports(tasks).map(|ports| ("", format!("out proto tcp to any port {ports}"), tasks.comment())));
+    }
+    calls
+}
+
+fn forward(plan: &Plan, crossing: &Crossing) -> Vec<Call> {
+    let (clients, server) = (&crossing.clients, &crossing.server);
+    let addresses: Vec<String> = match crossing.addresses.as_slice() {
+        [] => vec!["any".to_owned()],
+        some => some.iter().map(ToString::to_string).collect(),
+    };
+    let mut calls = Vec::new();
+    for address in &addresses {
+        for opening in &plan.openings {
+            let rule = |ports| format!("in on {clients} out on {server} proto tcp from any to {address} port {ports}");
+            calls.extend(ports(opening).map(|ports| ("route ", rule(ports), opening.comment())));
+        }
+        if let Some(tasks) = &plan.tasks {
+            let rule = |ports| format!("in on {server} out on {clients} proto tcp from {address} to any port {ports}");
+            calls.extend(ports(tasks).map(|ports| ("route ", rule(ports), tasks.comment())));
+        }
+    }
+    calls
+}
+
+fn ports(opening: &Opening) -> impl Iterator<Item = String> {
+    let ranges = ranges(&opening.ports, ":");
+    let rules: Vec<String> = ranges.chunks(RANGES_OF_A_RULE).map(|some| some.join(",")).collect();
+    rules.into_iter()
+}
