@@ -114,7 +114,7 @@ fn firewalld_carries_the_plan_and_without_a_rule_the_diagnosis_names_it() {
     pass(&[
         healthy(front, "srv", SERVER).traffic_only(),
         healthy(front, "fw", BETWEEN_ZONES).traffic_only(),
-        healthy(front, "fw", FORWARDING_ZONES),
+        healthy(front, "fw", FORWARDING_ZONES).traffic_only(),
         without("ftp-passive", "server-host-blocked", healthy(front, "srv", SERVER)),
         without("version", "port-rejected", healthy(front, "fw", BETWEEN_ZONES)),
         without(
