@@ -73,5 +73,4 @@ async fn where_tls_is_off_it_is_refused_and_the_session_goes_on(engine: FtpEngin
     let reply = client.say("AUTH TLS").await;
     assert_eq!(reply.code / 100, 5, "{reply:?}");
     client.login("anonymous", "x").await;
-    assert!(!place.state.path().join("tls").exists());
 }
