@@ -150,7 +150,7 @@ pub(crate) fn is_still_at(open: &File, path: &Path) -> Result<bool, FileError> {
 }
 
 /// Writes a whole small file so that `path` never names half of it. Returns whether it did; it does not if `path` exists.
-pub(crate) fn write_if_absent(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, FileError> {
+pub fn write_if_absent(path: &Path, bytes: &[u8], mode: u32) -> Result<bool, FileError> {
     // Looked at first, so that a process killed further down leaves a nameless piece at most once in a depot's life.
     if path.try_exists().or_failed("inspect", path)? {
         return Ok(false);

@@ -39,6 +39,7 @@ mod workspace;
 
 pub use depot::{Depot, DepotError};
 pub use error::{ContentError, FileError};
+pub use files::write_if_absent;
 pub use incremental::{IncrementalError, apply_incremental};
 pub use layout::Layout;
 pub use partial::{Partial, PartialError};

@@ -28,6 +28,7 @@ mod host;
 pub mod http;
 pub mod journal;
 mod saved_syn;
+mod secret_file;
 mod sentinel;
 mod server;
 pub mod shelf;

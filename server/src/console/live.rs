@@ -109,8 +109,11 @@ impl Viewer {
 
     /// Until there may be news; `None` when the server stops.
     async fn wait(&mut self) -> Option<()> {
-        let running = !self.console.journal.census().snapshot().running.is_empty();
-        let most = if running { WHILE_BYTES_MOVE } else { WHILE_NOTHING_MOVES };
+        let most = if self.console.journal.census().is_moving() {
+            WHILE_BYTES_MOVE
+        } else {
+            WHILE_NOTHING_MOVES
+        };
         let stopping = self.stopping.clone();
         let news = async {
             // The sender lives as long as the journal, which the console holds.

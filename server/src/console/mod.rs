@@ -22,7 +22,6 @@ mod metrics;
 mod page;
 mod password;
 mod reports;
-mod secret_file;
 mod sessions;
 mod sign_in;
 #[cfg(test)]
@@ -30,7 +29,6 @@ mod testing;
 mod transfers;
 mod updates;
 
-use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -38,6 +36,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::middleware::{from_fn, from_fn_with_state};
 use axum::routing::{get, post};
 use axum::{Router, response::IntoResponse};
+use fwdrill_depot::FileError;
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::limits::FtpLimits;
 use http::StatusCode;
@@ -48,6 +47,7 @@ use thiserror::Error;
 use crate::ftp::lockout::Lockout;
 use crate::http::Limits;
 use crate::journal::Journal;
+use crate::secret_file;
 use crate::shelf::Shelf;
 use crate::store::Store;
 use crate::tls::{self, TlsError};
@@ -81,16 +81,8 @@ pub(crate) struct Console {
 #[derive(Debug, Error)]
 pub enum ConsoleError {
     /// A file in the state directory cannot be read or written.
-    #[error("failed to {operation} {}", path.display())]
-    File {
-        /// What was tried.
-        operation: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// The system's reason.
-        #[source]
-        source: io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] FileError),
     /// The kept hash is none.
     #[error("failed to read a password's hash from {}: delete it for a new password", path.display())]
     Hash {
@@ -117,7 +109,7 @@ impl Console {
         store: Option<Store>,
     ) -> Result<(Self, Option<String>), ConsoleError> {
         let directory = state.join("console");
-        std::fs::create_dir_all(&directory).map_err(|source| ConsoleError::File {
+        std::fs::create_dir_all(&directory).map_err(|source| FileError {
             operation: "create",
             path: directory.clone(),
             source,
@@ -128,7 +120,7 @@ impl Console {
             sessions: Sessions::default(),
             lockout: Lockout::default(),
             limits: estate.ftp.limits,
-            token: secret_file::load_or_make(&directory.join("token"), sessions::secret)?,
+            token: secret_file::load_or_make(&directory.join("token"), secret_file::random)?,
             tls: Arc::new(tls::server_config(estate, state)?),
             http,
             estate: estate.clone(),

@@ -10,7 +10,7 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use tokio::sync::Semaphore;
 
 use super::ConsoleError;
-use super::secret_file;
+use crate::secret_file;
 
 /// The name of the file with the hash, in PHC string form.
 const FILE: &str = "password";

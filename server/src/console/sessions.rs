@@ -8,6 +8,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 use tokio::time::Instant;
 
+use crate::secret_file::random;
+
 /// How many may be signed in at once; the next one ends the oldest session.
 const MOST: usize = 64;
 /// How long a session lasts, whatever happens in it.
@@ -48,7 +50,7 @@ impl SignedIn {
 impl Sessions {
     /// Opens a session; the token is for the cookie and nowhere else.
     pub(super) fn open(&self) -> String {
-        let (token, csrf) = (secret(), secret());
+        let (token, csrf) = (random(), random());
         let mut open = self.lock();
         open.retain(|_, session| session.begun.elapsed() < LIFETIME);
         if open.len() >= MOST {
@@ -88,11 +90,6 @@ impl Sessions {
         // Every change under this lock is one insertion or removal.
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// 256 random bits in hexadecimal.
-pub(super) fn secret() -> String {
-    format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>())
 }
 
 fn digest(token: &str) -> [u8; 32] {

@@ -1,13 +1,14 @@
 //! The enrolment token: who has it is one of the estate's clients.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use fwdrill_protocol::estate::Estate;
 use subtle::ConstantTimeEq;
-use tempfile::NamedTempFile;
 use thiserror::Error;
 use tracing::info;
+
+use crate::secret_file;
 
 /// Where a token that the server made is kept, in the state directory.
 pub const TOKEN_FILE: &str = "enrolment-token";
@@ -37,21 +38,22 @@ impl EnrolmentToken {
             return Ok(EnrolmentToken(token.clone()));
         }
         let path = state.join(TOKEN_FILE);
-        let failed = |operation, source| TokenError {
-            operation,
-            path: path.clone(),
-            source,
+        let failed = |operation| {
+            let path = path.clone();
+            move |source| TokenError {
+                operation,
+                path,
+                source,
+            }
         };
-        match std::fs::read_to_string(&path) {
-            Ok(text) if !text.trim().is_empty() => return Ok(EnrolmentToken(text.trim().to_owned())),
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed("read", error)),
-            Ok(_) | Err(_) => {}
+        match secret_file::load(&path).map_err(|error| failed("read")(error.source))? {
+            Some(token) if !token.is_empty() => return Ok(EnrolmentToken(token)),
+            // What a full disk left.
+            Some(_) => std::fs::remove_file(&path).map_err(failed("write"))?,
+            None => {}
         }
-        let token: String = rand::random::<[u8; 32]>()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        keep(state, &path, &token).map_err(|source| failed("write", source))?;
+        let token = secret_file::random();
+        secret_file::make(&path, &token).map_err(|error| failed("write")(error.source))?;
         info!(file = %path.display(), "made an enrolment token; clients get it as agent.token or FWDRILL_AGENT_TOKEN");
         Ok(EnrolmentToken(token))
     }
@@ -75,15 +77,6 @@ impl std::fmt::Debug for EnrolmentToken {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("EnrolmentToken")
     }
-}
-
-/// The file appears whole or not at all; a temporary one is its owner's alone from the start.
-fn keep(state: &Path, path: &Path, token: &str) -> io::Result<()> {
-    let mut file = NamedTempFile::new_in(state)?;
-    writeln!(file, "{token}")?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]

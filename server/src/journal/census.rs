@@ -160,6 +160,11 @@ impl Census {
         }
     }
 
+    /// Whether a transfer is in progress that is known while it is.
+    pub fn is_moving(&self) -> bool {
+        !self.kept().running.is_empty()
+    }
+
     /// Tells of every change from now on.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changed.subscribe()

@@ -168,6 +168,11 @@ mod tests {
         }
     }
 
+    async fn closed_port() -> u16 {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        listener.local_addr().unwrap().port()
+    }
+
     /// A client that answers one request with what `said` makes of the nonce.
     async fn client(said: impl FnOnce(&str) -> String + Send + 'static) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -211,12 +216,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_port_that_nobody_listens_on_is_refused_and_noted() {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = closed_port().await;
         let (desk, drill) = (desk(port), DrillId::random());
         assert!(desk.answer(Some(drill), ends([127, 0, 0, 1])).await.is_ok());
         let sightings = desk.journal.of(drill);
@@ -229,12 +229,7 @@ mod tests {
 
     #[tokio::test]
     async fn only_a_drill_is_dialled_and_an_address_only_every_few_seconds() {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .await
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = closed_port().await;
         let (desk, drill) = (desk(port), Some(DrillId::random()));
         let code = |answer: Result<Representation, Problem>| answer.err().map(|problem| problem.0);
         assert_eq!(

@@ -1,13 +1,13 @@
 //! Small secrets in the state directory: made once, the owner's only, whole or not there.
 
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
-use super::ConsoleError;
+use fwdrill_depot::{FileError, write_if_absent};
 
 /// What the file says, if there is one.
-pub(super) fn load(path: &Path) -> Result<Option<String>, ConsoleError> {
+pub(crate) fn load(path: &Path) -> Result<Option<String>, FileError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text.trim().to_owned())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -15,20 +15,16 @@ pub(super) fn load(path: &Path) -> Result<Option<String>, ConsoleError> {
     }
 }
 
-/// Writes the file, mode 0600; it appears when it is whole. Of two that make it at once the first stays.
-pub(super) fn make(path: &Path, text: &str) -> Result<(), ConsoleError> {
-    let written = || -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(path.parent().unwrap_or(Path::new(".")))?;
-        writeln!(file, "{text}")?;
-        file.as_file().sync_all()?;
-        file.persist_noclobber(path)?;
-        Ok(())
-    };
-    written().map_err(|source| failed("write", path, source))
+/// Writes the file, mode 0600. Of two that make it at once the first stays, and the other fails.
+pub(crate) fn make(path: &Path, text: &str) -> Result<(), FileError> {
+    match write_if_absent(path, format!("{text}\n").as_bytes(), 0o600)? {
+        true => Ok(()),
+        false => Err(failed("write", path, io::ErrorKind::AlreadyExists.into())),
+    }
 }
 
 /// What the file says; without one it is made.
-pub(super) fn load_or_make(path: &Path, text: impl FnOnce() -> String) -> Result<String, ConsoleError> {
+pub(crate) fn load_or_make(path: &Path, text: impl FnOnce() -> String) -> Result<String, FileError> {
     if let Some(text) = load(path)?.filter(|text| !text.is_empty()) {
         return Ok(text);
     }
@@ -37,8 +33,13 @@ pub(super) fn load_or_make(path: &Path, text: impl FnOnce() -> String) -> Result
     Ok(text)
 }
 
-fn failed(operation: &'static str, path: &Path, source: io::Error) -> ConsoleError {
-    ConsoleError::File {
+/// 256 random bits in hexadecimal.
+pub(crate) fn random() -> String {
+    format!("{:032x}{:032x}", rand::random::<u128>(), rand::random::<u128>())
+}
+
+fn failed(operation: &'static str, path: &Path, source: io::Error) -> FileError {
+    FileError {
         operation,
         path: path.to_owned(),
         source,
