@@ -5,25 +5,14 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::plan::{Crossing, Opening, Place, Plan};
-use super::script::{head, ranges};
+use super::script::{ranges, shell};
 
 /// A shell script.
 pub(super) fn text(plan: &Plan, undo: bool) -> String {
-    let mut text = "#!/bin/sh\n".to_owned();
-    if undo {
-        text.push_str("# Takes back what fwdrill's rules did: sh FILE\n");
-    } else {
-        text.push_str(&head(
-            plan,
-            "#",
-            &[
-                "Made by fwdrill rules. Apply: sh FILE. Undo: the script of fwdrill rules --undo.",
-                "What no rule lets in, firewalld refuses; it lets answers and ICMP errors in by itself.",
-            ],
-        ));
-        if let Place::Dnat { .. } = plan.place {
-            text.push_str("# The server's own connections (tasks) need the masquerading of the clients' zone; Debian's zone external has it.\n");
-        }
+    let about = ["What no rule lets in, firewalld refuses; it lets answers and ICMP errors in by itself."];
+    let mut text = shell(plan, undo, &about);
+    if !undo && let Place::Dnat { .. } = plan.place {
+        text.push_str("# The server's own connections (tasks) need the masquerading of the clients' zone; Debian's zone external has it.\n");
     }
     text.push_str(
         "set -eu\nfw() { firewall-cmd --permanent --quiet \"$@\"; }\ngone() { fw \"$@\" 2>/dev/null || true; }\n",

@@ -7,10 +7,7 @@ use std::net::IpAddr;
 use fwdrill_protocol::estate::port_set::PortSet;
 
 use super::plan::{Crossing, Family, Opening, Place, Plan};
-use super::script::{head, ranges};
-
-/// iptables-extensions(8), multiport: up to 15 ports, a range counts as two.
-const RANGES_OF_A_RULE: usize = 7;
+use super::script::{multiports, shell};
 
 /// A chain of ours: its table, its name, the built-in chain that jumps to it, and its rules without `-A NAME`.
 struct Chain {
@@ -22,21 +19,12 @@ struct Chain {
 
 /// A shell script.
 pub(super) fn text(plan: &Plan, undo: bool) -> String {
-    let mut text = "#!/bin/sh\n".to_owned();
-    if undo {
-        text.push_str("# Takes back what fwdrill's rules did: sh FILE\n");
-    } else {
-        text.push_str(&head(
-            plan,
-            "#",
-            &[
-                "Made by fwdrill rules. Apply: sh FILE. Undo: the script of fwdrill rules --undo.",
-                "Chains of their own, asked before your other rules; what they do not decide, those do.",
-                "IPTABLES=iptables-legacy IP6TABLES=ip6tables-legacy sh FILE: for the legacy tables.",
-                "After a reboot they are gone, unless you save them (Debian: netfilter-persistent save).",
-            ],
-        ));
-    }
+    let about = [
+        "Chains of their own, asked before your other rules; what they do not decide, those do.",
+        "IPTABLES=iptables-legacy IP6TABLES=ip6tables-legacy sh FILE: for the legacy tables.",
+        "After a reboot they are gone, unless you save them (Debian: netfilter-persistent save).",
+    ];
+    let mut text = shell(plan, undo, &about);
     text.push_str("set -eu\n");
     for (family, variable, program) in [
         (Family::V4, "IPTABLES", "iptables"),
@@ -288,13 +276,10 @@ fn accept(opening: &Opening) -> impl Iterator<Item = String> {
 
 /// Matches of TCP ports, as many as it takes.
 fn tcp(ports: &PortSet) -> impl Iterator<Item = String> {
-    let matches: Vec<String> = (ranges(ports, ":").chunks(RANGES_OF_A_RULE))
-        .map(|ranges| match ranges {
-            [one] => format!("-p tcp --dport {one}"),
-            several => format!("-p tcp -m multiport --dports {}", several.join(",")),
-        })
-        .collect();
-    matches.into_iter()
+    multiports(ports).into_iter().map(|ports| match ports.contains(',') {
+        false => format!("-p tcp --dport {ports}"),
+        true => format!("-p tcp -m multiport --dports {ports}"),
+    })
 }
 
 fn matching(option: &str, address: Option<IpAddr>) -> String {

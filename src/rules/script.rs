@@ -11,6 +11,22 @@ pub(super) fn head(plan: &Plan, comment: &str, lines: &[&str]) -> String {
     lines.chain(remarks).map(|line| format!("{comment} {line}\n")).collect()
 }
 
+/// How a shell script begins, up to its first command: what it is for, or what it takes back.
+pub(super) fn shell(plan: &Plan, undo: bool, lines: &[&str]) -> String {
+    let begin = "#!/bin/sh\n".to_owned();
+    if undo {
+        return begin + "# Takes back what fwdrill's rules did: sh FILE\n";
+    }
+    let apply = "Made by fwdrill rules. Apply: sh FILE. Undo: the script of fwdrill rules --undo.";
+    begin + &head(plan, "#", &[&[apply], lines].concat())
+}
+
+/// [`ranges`] by as many as one rule of iptables or ufw takes, each joined by commas: up to 15 ports, of which a range counts
+/// as two (iptables-extensions(8), multiport; ufw(8)).
+pub(super) fn multiports(ports: &PortSet) -> Vec<String> {
+    ranges(ports, ":").chunks(7).map(|some| some.join(",")).collect()
+}
+
 /// Each contiguous range, `first` and `last` joined by `dash`; a single port as itself.
 pub(super) fn ranges(ports: &PortSet, dash: &str) -> Vec<String> {
     let show = |range: &std::ops::RangeInclusive<u16>| match (range.start(), range.end()) {

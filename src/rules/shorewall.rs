@@ -4,25 +4,18 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use super::plan::{Crossing, Family, Opening, Place, Plan};
-use super::script::{head, ranges};
+use super::script::{ranges, shell};
 
 /// What all of Shorewall's examples call the Internet's zone.
 const DEFAULT_ZONE: &str = "net";
 
 /// A shell script.
 pub(super) fn text(plan: &Plan, undo: bool) -> String {
-    let mut text = "#!/bin/sh\n".to_owned();
-    if undo {
-        text.push_str("# Takes back what fwdrill's rules did: sh FILE\n");
-    } else {
-        text.push_str(&head(
-            plan,
-            "#",
-            &[
-                "Made by fwdrill rules. Apply: sh FILE. Undo: the script of fwdrill rules --undo.",
-                "For a policy that drops or rejects what no rule lets in; Shorewall lets answers and ICMP errors in by itself.",
-            ],
-        ));
+    let about = [
+        "For a policy that drops or rejects what no rule lets in; Shorewall lets answers and ICMP errors in by itself.",
+    ];
+    let mut text = shell(plan, undo, &about);
+    if !undo {
         match plan.place {
             Place::Host { .. } => {
                 let _ = writeln!(text, "# For the zone {DEFAULT_ZONE}; ZONE=name sh FILE for another.");

@@ -6,10 +6,7 @@ use std::net::IpAddr;
 use anyhow::bail;
 
 use super::plan::{Crossing, Opening, Place, Plan};
-use super::script::{head, ranges};
-
-/// ufw(8): up to 15 ports in a rule, a range counts as two.
-const RANGES_OF_A_RULE: usize = 7;
+use super::script::{multiports, shell};
 
 /// A shell script.
 pub(super) fn text(plan: &Plan, undo: bool) -> anyhow::Result<String> {
@@ -18,21 +15,12 @@ pub(super) fn text(plan: &Plan, undo: bool) -> anyhow::Result<String> {
         Place::Routed(crossing) => forward(plan, crossing),
         Place::Dnat { .. } => bail!("ufw forwards no address: take --for iptables or nftables with --topology dnat"),
     };
-    let mut text = "#!/bin/sh\n".to_owned();
-    if undo {
-        text.push_str("# Takes back what fwdrill's rules did: sh FILE\n");
-    } else {
-        text.push_str(&head(
-            plan,
-            "#",
-            &[
-                "Made by fwdrill rules. Apply: sh FILE. Undo: the script of fwdrill rules --undo.",
-                "For a ufw that is enabled and denies what no rule allows (ufw status verbose: deny (incoming), deny (routed)).",
-                "Answers and ICMP errors are let in by ufw's own before.rules.",
-                "A rule of yours that is the same word for word counts as one of these, also for the undo.",
-            ],
-        ));
-    }
+    let about = [
+        "For a ufw that is enabled and denies what no rule allows (ufw status verbose: deny (incoming), deny (routed)).",
+        "Answers and ICMP errors are let in by ufw's own before.rules.",
+        "A rule of yours that is the same word for word counts as one of these, also for the undo.",
+    ];
+    let mut text = shell(plan, undo, &about);
     text.push_str("set -eu\n");
     for (direction, rule, comment) in calls {
         let _ = if undo {
@@ -87,7 +75,5 @@ fn forward(plan: &Plan, crossing: &Crossing) -> Vec<Call> {
 }
 
 fn ports(opening: &Opening) -> impl Iterator<Item = String> {
-    let ranges = ranges(&opening.ports, ":");
-    let rules: Vec<String> = ranges.chunks(RANGES_OF_A_RULE).map(|some| some.join(",")).collect();
-    rules.into_iter()
+    multiports(&opening.ports).into_iter()
 }
