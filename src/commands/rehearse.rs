@@ -52,11 +52,11 @@ pub(crate) async fn run(args: RehearseArgs, quiet: bool) -> Result<Exit, Failure
         return production::run(&args, quiet).await;
     }
     let mut rehearsals = rehearse::read(&args.files)?;
-    if let Some(engine) = args.ftp_engine.and_then(|engine| engine.to_possible_value()) {
+    if let Some(engine) = args.engine_argument() {
         for rehearsal in &mut rehearsals {
             let arguments = &mut rehearsal.scenario.server.args;
             if !arguments.iter().any(|argument| argument.starts_with("--ftp-engine")) {
-                arguments.push(format!("--ftp-engine={}", engine.get_name()));
+                arguments.push(engine.clone());
             }
         }
     }
@@ -68,8 +68,7 @@ pub(crate) async fn run(args: RehearseArgs, quiet: bool) -> Result<Exit, Failure
         alone: args.alone || form == Form::Matrix,
         again: args.again,
     };
-    let bar = ProgressBar::with_draw_target(Some(rehearsals.len() as u64), target(quiet));
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} paths").unwrap_or(ProgressStyle::default_bar()));
+    let bar = bar(rehearsals.len(), "paths", quiet);
     let stop = host::stop_signal()?;
     let running = rehearse::run(rehearsals, options, || bar.inc(1));
     let rehearsed = host::unless_stopped(&stop, "every path is taken down", running).await?;
@@ -82,13 +81,23 @@ pub(crate) async fn run(args: RehearseArgs, quiet: bool) -> Result<Exit, Failure
     Ok(exit(&rehearsed))
 }
 
-/// indicatif draws nothing where stderr is no terminal.
-fn target(quiet: bool) -> ProgressDrawTarget {
-    if quiet {
+impl RehearseArgs {
+    /// What tells `serve` of the FTP server that was asked for.
+    fn engine_argument(&self) -> Option<String> {
+        let engine = self.ftp_engine?.to_possible_value()?;
+        Some(format!("--ftp-engine={}", engine.get_name()))
+    }
+}
+
+/// Counts labs. indicatif draws nothing where stderr is no terminal.
+fn bar(labs: usize, what: &str, quiet: bool) -> ProgressBar {
+    let target = if quiet {
         ProgressDrawTarget::hidden()
     } else {
         ProgressDrawTarget::stderr()
-    }
+    };
+    let style = ProgressStyle::with_template(&format!("{{bar:40}} {{pos}}/{{len}} {what}"));
+    ProgressBar::with_draw_target(Some(labs as u64), target).with_style(style.unwrap_or(ProgressStyle::default_bar()))
 }
 
 /// Wrong is worse than not done; a known gap is neither.

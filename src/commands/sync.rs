@@ -178,3 +178,9 @@ pub(crate) fn told(outcome: &Outcome) -> String {
         Uploads::NotWanted => got,
     }
 }
+
+/// An error and its causes in one line.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use indicatif::{ProgressBar, ProgressStyle};
 
-use super::{RehearseArgs, target};
+use super::{RehearseArgs, bar};
 use crate::cli::EstateArgs;
 use crate::exit::{Exit, Failure};
 use crate::rehearse::production::{self, Description, Request, render};
@@ -110,8 +109,7 @@ pub(super) async fn run(args: &RehearseArgs, quiet: bool) -> Result<Exit, Failur
         }
     };
     let prepared = production::prepare(production.request(args)?).await?;
-    let bar = ProgressBar::with_draw_target(Some(prepared.labs() as u64), target(quiet));
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} places").unwrap_or(ProgressStyle::default_bar()));
+    let bar = bar(prepared.labs(), "places", quiet);
     let stop = host::stop_signal()?;
     let running = prepared.run(|| bar.inc(1));
     let outcome = host::unless_stopped(&stop, "every path is taken down", running).await?;
@@ -137,12 +135,7 @@ impl ProductionArgs {
             estate_arguments: self.estate.arguments()?,
             environment: production::environment(),
             probe_arguments: [TIMEOUT, "--brief"].map(str::to_owned).to_vec(),
-            server_arguments: args
-                .ftp_engine
-                .and_then(|engine| engine.to_possible_value())
-                .map(|engine| format!("--ftp-engine={}", engine.get_name()))
-                .into_iter()
-                .collect(),
+            server_arguments: args.engine_argument().into_iter().collect(),
             parallel: args.parallel.map_or(PARALLEL, usize::from),
         })
     }

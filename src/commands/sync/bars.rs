@@ -7,6 +7,7 @@ use fwdrill_client::sync::{Event, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::super::waiting::PATIENCE;
+use super::error_chain;
 
 /// Draws what a cycle tells; nothing where stderr is no terminal, or nothing is wanted.
 pub(super) struct Bars {
@@ -53,9 +54,7 @@ impl Progress for Bars {
             }
             Event::Verified { .. } | Event::Switched { .. } => bar.finish_and_clear(),
             Event::Retrying { path, error, pause } => {
-                let causes = std::iter::successors(error.source(), |cause| cause.source());
-                let text = causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"));
-                tracing::warn!("{path}: {text}; going on in {pause:.1?}");
+                tracing::warn!("{path}: {}; going on in {pause:.1?}", error_chain(error));
             }
             _ => {}
         }

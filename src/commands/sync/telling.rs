@@ -14,6 +14,7 @@ use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::event::What;
 
 use super::bars::Bars;
+use super::error_chain;
 
 /// How long the server may take over each step.
 const STEP: Duration = Duration::from_secs(3);
@@ -142,9 +143,4 @@ impl Progress for Watched {
         }
         self.bars.event(event);
     }
-}
-
-fn error_chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }

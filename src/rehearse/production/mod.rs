@@ -136,14 +136,9 @@ pub(crate) async fn prepare(request: Request) -> anyhow::Result<Prepared> {
         }
     }
     let mut facts = new.facts.clone();
-    facts.join(
-        old.iter()
-            .map(|old| old.facts.clone())
-            .fold(facts::Facts::default(), |mut all, facts| {
-                all.join(facts);
-                all
-            }),
-    );
+    if let Some(old) = &old {
+        facts.join(old.facts.clone());
+    }
     if topology.server.is_empty() {
         let (server, why) = server_of(&facts, &request.estate)?;
         if topology.zone_of(server).is_none() {
@@ -258,14 +253,14 @@ impl Outcome {
         !self.files[1].is_empty()
     }
 
+    /// What clients saw, everywhere and through both rulesets.
+    fn seen(&self) -> impl Iterator<Item = &Seen> {
+        self.rows.iter().flat_map(|row| [&row.new].into_iter().chain(&row.old))
+    }
+
     /// What it means for the change: with two rulesets only what is worse than before counts.
     pub(crate) fn verdict(&self) -> Verdict {
-        let seen = self
-            .rows
-            .iter()
-            .flat_map(|row| [Some(&row.new), row.old.as_ref()])
-            .flatten();
-        let undone = seen.clone().any(|seen| seen.report.is_err());
+        let undone = self.seen().any(|seen| seen.report.is_err());
         let changed = |kind| {
             self.rows
                 .iter()
@@ -283,7 +278,8 @@ impl Outcome {
             };
         }
         let begin = if undone { Verdict::Inconclusive } else { Verdict::Pass };
-        seen.filter_map(|seen| Some(seen.report.as_ref().ok()?.verdict))
+        self.seen()
+            .filter_map(|seen| Some(seen.report.as_ref().ok()?.verdict))
             .fold(begin, Verdict::worse)
     }
 }

@@ -7,6 +7,7 @@ mod tap;
 mod text;
 
 use clap::ValueEnum;
+use fwdrill_protocol::finding::Finding;
 
 use super::Rehearsed;
 
@@ -38,6 +39,18 @@ impl Form {
             Form::Markdown | Form::Matrix => matrix::render(rehearsed),
         }
     }
+}
+
+/// `error port-dropped (certain, the firewall in front of the server): what it is`.
+pub(super) fn headline(finding: &Finding) -> String {
+    format!(
+        "{} {} ({}, {}): {}",
+        finding.severity,
+        finding.id,
+        finding.confidence,
+        finding.place.title(),
+        finding.summary
+    )
 }
 
 /// Everything that does not hold of one, with the end that it does not hold for.

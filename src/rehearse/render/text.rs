@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use super::complaints;
+use super::{complaints, headline};
 use crate::rehearse::verdict::{self, Judgement};
 use crate::rehearse::{Rehearsed, Side};
 
@@ -96,15 +96,7 @@ fn found(side: &Side) -> String {
 fn findings(side: &Side) -> String {
     let mut text = String::new();
     for finding in side.report.iter().flat_map(|report| &report.findings) {
-        let _ = writeln!(
-            text,
-            "  {} {} ({}, {}): {}",
-            finding.severity,
-            finding.id,
-            finding.confidence,
-            finding.place.title(),
-            finding.summary
-        );
+        let _ = writeln!(text, "  {}", headline(finding));
         for line in &finding.evidence {
             let _ = writeln!(text, "    - {line}");
         }

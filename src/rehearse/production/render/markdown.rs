@@ -79,11 +79,10 @@ fn single(text: &mut String, outcome: &Outcome) -> std::fmt::Result {
         let findings = row.new.report.iter().flat_map(|report| &report.findings);
         let findings: Vec<_> = findings.filter(|finding| finding.severity != Severity::Info).collect();
         let ids: Vec<String> = findings.iter().map(|finding| code(finding.id.name())).collect();
-        let mut decided: Vec<_> = findings
+        let decided: Vec<_> = findings
             .iter()
             .flat_map(|finding| decided(&row.new, finding.flow, true))
             .collect();
-        decided.dedup();
         let decided: Vec<String> = lines(&decided).iter().map(|line| escaped(line)).collect();
         writeln!(
             text,

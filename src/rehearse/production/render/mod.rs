@@ -35,12 +35,7 @@ fn sum(outcome: &Outcome) -> String {
     for (_, change) in changes(outcome) {
         *counted.entry(change.kind).or_default() += 1;
     }
-    let undone = outcome
-        .rows
-        .iter()
-        .flat_map(|row| [Some(&row.new), row.old.as_ref()])
-        .flatten();
-    let undone = undone.filter(|seen| seen.report.is_err()).count();
+    let undone = outcome.seen().filter(|seen| seen.report.is_err()).count();
     let mut told: Vec<String> = counted
         .iter()
         .map(|(kind, count)| format!("{count} {}", kind.name()))
@@ -68,30 +63,22 @@ fn changes(outcome: &Outcome) -> Vec<(&Row, &Change)> {
 
 /// Each line once.
 fn lines<'a>(decided: impl IntoIterator<Item = &'a super::decision::Decided>) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for line in decided.into_iter().map(super::decision::Decided::told) {
-        if !lines.contains(&line) {
-            lines.push(line);
-        }
-    }
-    lines
+    once(decided.into_iter().map(super::decision::Decided::told))
 }
 
 /// Why the rule that decided is not known, for all where it is not.
 fn untraced(outcome: &Outcome) -> Vec<String> {
-    let mut told: Vec<String> = Vec::new();
-    for seen in outcome
-        .rows
-        .iter()
-        .flat_map(|row| [Some(&row.new), row.old.as_ref()])
-        .flatten()
-    {
-        if let Some(why) = &seen.untraced {
-            let line = format!("which rule decided is not known: {why}");
-            if !told.contains(&line) {
-                told.push(line);
-            }
+    let whys = outcome.seen().filter_map(|seen| seen.untraced.as_ref());
+    once(whys.map(|why| format!("which rule decided is not known: {why}")))
+}
+
+/// In their order, each the first time that it comes.
+fn once(lines: impl Iterator<Item = String>) -> Vec<String> {
+    let mut once: Vec<String> = Vec::new();
+    for line in lines {
+        if !once.contains(&line) {
+            once.push(line);
         }
     }
-    told
+    once
 }

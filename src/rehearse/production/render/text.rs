@@ -9,6 +9,7 @@ use fwdrill_protocol::report::Verdict;
 use super::{changes, lines, list, place, sum, untraced};
 use crate::rehearse::production::changes::{Kind, decided};
 use crate::rehearse::production::{Outcome, Row, Seen};
+use crate::rehearse::render::headline;
 
 const BOLD: Style = Style::new().bold();
 
@@ -103,15 +104,7 @@ fn findings(text: &mut String, row: &Row) -> std::fmt::Result {
         .iter()
         .filter(|finding| finding.severity != Severity::Info)
     {
-        writeln!(
-            text,
-            "  {} {} ({}, {}): {}",
-            finding.severity,
-            finding.id,
-            finding.confidence,
-            finding.place.title(),
-            finding.summary
-        )?;
+        writeln!(text, "  {}", headline(finding))?;
         for line in lines(&decided(&row.new, finding.flow, true)) {
             writeln!(text, "    - {line}")?;
         }
