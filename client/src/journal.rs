@@ -103,6 +103,7 @@ impl Journal {
         let unknown = || ServerState {
             listening: BTreeMap::new(),
             passive_ports: PortSet::default(),
+            passive_listen: PortSet::default(),
             estate_ports: PortSet::default(),
             role: None,
             certificate: None,
@@ -116,7 +117,9 @@ impl Journal {
                 server = unknown();
             }
             match &note.event {
-                Event::PassiveRange { ports } => server.passive_ports = ports.clone(),
+                Event::PassiveRange { ports, listened } => {
+                    (server.passive_ports, server.passive_listen) = (ports.clone(), listened.clone());
+                }
                 Event::Listening { role, certificate } => {
                     server.listening.insert(note.flow, note.local);
                     (server.role, server.certificate) = (*role, *certificate);
@@ -180,7 +183,14 @@ mod tests {
     fn journal_of(seen: &Observations) -> String {
         let listening = [Flow::FtpControl, Flow::Version, Flow::Http].map(|flow| note(0, flow, LISTENING));
         let ports = "3023-3332,3334-4022".parse().unwrap();
-        let range = note(0, Flow::FtpPassive, Event::PassiveRange { ports });
+        let range = note(
+            0,
+            Flow::FtpPassive,
+            Event::PassiveRange {
+                ports,
+                listened: PortSet::default(),
+            },
+        );
         let sightings = seen.evidence.joined().unwrap().sightings.iter().cloned();
         let own = sightings
             .filter(|sighting| sighting.flow != Flow::Events)

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::estate::port_set::PortSet;
+use crate::estate::renumbering::Renumbering;
 use crate::flow::Flow;
 use crate::host::HostState;
 use crate::sighting::Sighting;
@@ -42,6 +43,9 @@ pub struct ServerState {
     pub listening: BTreeMap<Flow, SocketAddr>,
     /// The ports that PASV and EPSV hand out; empty: whatever the kernel gives.
     pub passive_ports: PortSet,
+    /// Where it listens for them, the first for the first and so on; empty: there.
+    #[serde(default, skip_serializing_if = "PortSet::is_empty")]
+    pub passive_listen: PortSet,
     /// The ports of its estate, whether it listens on them or not.
     #[serde(default)]
     pub estate_ports: PortSet,
@@ -51,6 +55,13 @@ pub struct ServerState {
     /// The SHA-256 of the certificate that it shows under HTTPS and FTPS; absent where it has neither.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<Sha256>,
+}
+
+impl ServerState {
+    /// Which ports it listens on for the passive ports that it tells.
+    pub fn renumbering(&self) -> Renumbering {
+        Renumbering::new(&self.passive_ports, &self.passive_listen)
+    }
 }
 
 /// Which of the two servers of an estate.

@@ -128,6 +128,9 @@ pub enum Event {
     PassiveRange {
         /// The ports; empty: whatever the kernel gives.
         ports: PortSet,
+        /// Where it listens for them, the first for the first and so on; empty: there.
+        #[serde(default, skip_serializing_if = "PortSet::is_empty")]
+        listened: PortSet,
     },
     /// A kind that this version does not know.
     #[serde(other)]

@@ -29,6 +29,7 @@ impl EvidenceDesk {
             host: HostWatch::new(
                 ports.chain(state.estate_ports.iter()).collect(),
                 state.passive_ports.clone(),
+                state.renumbering(),
             ),
             journal,
             state: Arc::new(state),

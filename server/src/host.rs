@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use fwdrill_protocol::estate::port_set::PortSet;
+use fwdrill_protocol::estate::renumbering::Renumbering;
 use fwdrill_protocol::host::{Counters, HalfOpen, HostState, Listener};
 use procfs::net::{TcpNetEntry, TcpState};
 use procfs::process::FDTarget;
@@ -22,15 +23,19 @@ pub(crate) struct HostWatch {
     ports: PortSet,
     /// The passive range, whose ports are this program's only while it lends or sweeps them.
     passive: PortSet,
+    /// The kernel knows ports by the numbers that are listened on, drills by those that clients are told.
+    renumbering: Renumbering,
     last: Arc<Mutex<Option<(Instant, HostState)>>>,
 }
 
 impl HostWatch {
-    /// Concerning these ports.
-    pub(crate) fn new(ports: PortSet, passive: PortSet) -> Self {
+    /// Concerning these ports, as clients are told them.
+    pub(crate) fn new(ports: PortSet, passive: PortSet, renumbering: Renumbering) -> Self {
+        let listened = |told: PortSet| -> PortSet { told.iter().map(|port| renumbering.listened(port)).collect() };
         HostWatch {
-            ports,
-            passive,
+            ports: listened(ports),
+            passive: listened(passive),
+            renumbering,
             last: Arc::default(),
         }
     }
@@ -74,7 +79,16 @@ impl HostWatch {
         for socket in &sockets {
             add(&mut state, &self.ports, socket);
         }
-        state.taken = taken(&self.passive, &sockets);
+        state.taken =
+            taken(&self.passive, &sockets).map(|taken| taken.iter().map(|port| self.renumbering.told(port)).collect());
+        for listener in &mut state.listening {
+            listener
+                .address
+                .set_port(self.renumbering.told(listener.address.port()));
+        }
+        for half in &mut state.half_open {
+            half.local.set_port(self.renumbering.told(half.local.port()));
+        }
         Some(state)
     }
 }
@@ -147,7 +161,11 @@ mod tests {
         let other = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let address = listener.local_addr().unwrap();
         let _unaccepted = tokio::net::TcpStream::connect(address).await.unwrap();
-        let watch = HostWatch::new([address.port()].into_iter().collect(), PortSet::default());
+        let watch = HostWatch::new(
+            [address.port()].into_iter().collect(),
+            PortSet::default(),
+            Renumbering::default(),
+        );
         let state = watch.state(BTreeSet::new()).await.unwrap();
         assert_eq!(state.listening, [Listener { address, waiting: 1 }]);
         assert!(state.counters.in_receives > 0);
@@ -160,7 +178,7 @@ mod tests {
         let free = listen("127.0.0.1:0".parse().unwrap()).unwrap();
         let ports = [&own, &free].map(|listener| listener.local_addr().unwrap().port());
         drop(free);
-        let watch = HostWatch::new(PortSet::default(), ports.into_iter().collect());
+        let watch = HostWatch::new(PortSet::default(), ports.into_iter().collect(), Renumbering::default());
         let state = watch.state(BTreeSet::new()).await.unwrap();
         assert_eq!(state.taken, Some(PortSet::default()));
         // The table is the same for every program; whose files the sockets are is not.

@@ -113,6 +113,11 @@ pub enum StartError {
     /// The console.
     #[error("failed to open the console")]
     Console(#[from] ConsoleError),
+    /// libunftp tells clients where it listens, whatever is configured.
+    #[error(
+        "ftp.passive_listen is not possible with --ftp-engine libunftp, which tells clients the ports it listens on"
+    )]
+    Renumbered,
     /// What was to be done on a thread of its own was not.
     #[error("failed to prepare the depot")]
     CutShort(#[source] io::Error),
@@ -126,6 +131,9 @@ impl Server {
     /// From here on clients can connect; they are served when [`Server::run`] is called. Must be called within a tokio
     /// runtime with timers and I/O.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
+        if config.engine == FtpEngine::Libunftp && !config.estate.ftp.passive_listen.is_empty() {
+            return Err(StartError::Renumbered);
+        }
         let bound = bind(&config)?;
         std::fs::create_dir_all(&config.state).map_err(|source| StartError::State {
             path: config.state.clone(),
@@ -276,9 +284,11 @@ impl Server {
     }
 
     fn state(&self) -> ServerState {
+        let passive = self.ftp.as_ref().map(|ftp| &ftp.passive);
         ServerState {
             listening: self.announcement.addresses.clone(),
             passive_ports: self.announcement.passive_ports.clone(),
+            passive_listen: passive.map_or_else(PortSet::default, |passive| passive.listened()),
             estate_ports: self.estate_ports.clone(),
             role: Some(self.role),
             certificate: self.certificate,

@@ -93,6 +93,11 @@ impl Family {
 impl Plan {
     /// The plan of an estate; fails where an option is missing without which rules would be wrong.
     pub(crate) fn new(estate: &Estate, options: &Options) -> anyhow::Result<Plan> {
+        ensure!(
+            estate.ftp.passive_listen.is_empty() || matches!(options.role, Role::Client | Role::Branch),
+            "ftp.passive_listen: which firewall turns the passive ports into others is not known, so that its rules and those of \
+             the ones beside it cannot be made"
+        );
         let vantage = options.from.as_deref().unwrap_or(match options.role {
             Role::Branch => BRANCH,
             _ => OUTSIDE,

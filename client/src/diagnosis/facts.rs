@@ -5,6 +5,7 @@ use std::net::IpAddr;
 pub(crate) use fwdrill_protocol::address::is_private;
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::port_set::PortSet;
+use fwdrill_protocol::estate::renumbering::Renumbering;
 use fwdrill_protocol::evidence::ServerState;
 use fwdrill_protocol::flow::{Expected, Flow};
 use fwdrill_protocol::host::HostState;
@@ -59,6 +60,12 @@ impl<'a> Facts<'a> {
         let server = &self.seen.evidence.joined()?.server;
         // A journal may not say; a server that spoke for itself listens somewhere.
         (!server.listening.is_empty()).then_some(server)
+    }
+
+    /// Which ports the server listens on for the passive ports that it tells; the same ones where it does not say.
+    pub(super) fn renumbering(&self) -> Renumbering {
+        self.server()
+            .map_or_else(Renumbering::default, ServerState::renumbering)
     }
 
     /// Whether the server program listens for a flow where somebody else can reach it; `None`

@@ -177,6 +177,21 @@ fn ports_that_answer_as_others_are_shifted_and_the_offset_is_named() {
 }
 
 #[test]
+fn the_remedy_for_a_range_that_the_server_counts_on_being_renumbered_names_where_it_listens() {
+    let mut seen = healthy();
+    for tried in &mut seen.passive.ports {
+        tried.answered_as = Some(tried.port + 100);
+    }
+    let EvidenceFetch::Joined(evidence) = &mut seen.evidence else {
+        unreachable!("healthy() is joined");
+    };
+    let told = evidence.server.passive_ports.clone();
+    evidence.server.passive_listen = told.iter().map(|port| port + 20_000).collect();
+    let remedy = only(&seen).remedy;
+    assert!(remedy.contains("as { 23023-23332,23334-24022 }"), "{remedy}");
+}
+
+#[test]
 fn a_port_that_somebody_else_answers_is_stolen_and_a_range_of_them_is_forwarded_wrongly() {
     let mut seen = healthy();
     seen.passive.ports[1].answered_as = None;

@@ -144,6 +144,7 @@ pub(crate) fn healthy() -> Observations {
                     .filter_map(|flow| Some((flow, ([0, 0, 0, 0], estate.port(flow)?).into())))
                     .collect(),
                 passive_ports: estate.handed_out_ports(),
+                passive_listen: PortSet::default(),
                 estate_ports: PortSet::default(),
                 role: None,
                 certificate: None,

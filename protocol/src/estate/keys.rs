@@ -67,6 +67,11 @@ pub(crate) const KEYS: &[Key] = &[
         set: |e, v| put(&mut e.ftp.passive_ports, port_set(v)),
     },
     Key {
+        path: "ftp.passive_listen",
+        expected: r#"expected as many ports as ftp.passive_ports has, such as "30000-30009""#,
+        set: |e, v| put(&mut e.ftp.passive_listen, port_set(v)),
+    },
+    Key {
         path: "ftp.advertised_address",
         expected: "expected the IPv4 address, or the host name, that clients reach the server by",
         set: |e, v| put(&mut e.ftp.advertised_address, advertised(v).map(Some)),

@@ -220,6 +220,14 @@ fn contradictions(estate: &Estate) -> Vec<Mistake> {
             "expected at least one port that no other listener owns".to_owned(),
         ));
     }
+    let (told, listened) = (estate.ftp.passive_ports.len(), estate.ftp.passive_listen.len());
+    if listened != 0 && listened != told {
+        mistakes.push(merged(
+            "ftp.passive_listen",
+            estate.ftp.passive_listen.to_string(),
+            format!("expected as many ports as ftp.passive_ports has, {told} instead of {listened}"),
+        ));
+    }
     let (certificate, key) = (&estate.tls.certificate, &estate.tls.key);
     for (here, there, given, missing) in [
         ("tls.certificate", "tls.key", certificate, key),

@@ -10,6 +10,22 @@ fn file(text: &str) -> Result<Estate, String> {
 }
 
 #[test]
+fn a_renumbered_range_has_as_many_ports_on_either_side() {
+    let estate = |listen: &str| {
+        Layers::new()
+            .set("ftp.passive_ports=40000-40009")
+            .set(&format!("ftp.passive_listen={listen}"))
+            .resolve()
+    };
+    assert_eq!(estate("30000-30009").unwrap().renumbering().listened(40003), 30003);
+    let mistakes = estate("30000-30008").unwrap_err().to_string();
+    assert!(
+        mistakes.contains("expected as many ports as ftp.passive_ports has, 10 instead of 9"),
+        "{mistakes}"
+    );
+}
+
+#[test]
 fn an_empty_file_is_the_guides_estate() {
     assert_eq!(file("").unwrap(), Estate::default());
 }

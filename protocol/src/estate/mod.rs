@@ -12,6 +12,7 @@ pub mod layers;
 pub mod limits;
 pub mod mistake;
 pub mod port_set;
+pub mod renumbering;
 mod value;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use expectation::Expectations;
 use host::Host;
 use limits::{DropBoxLimits, FtpLimits};
 use port_set::PortSet;
+use renumbering::Renumbering;
 
 /// What listens where and what is expected, as both ends read it from the same file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -85,6 +87,9 @@ pub struct Ftp {
     pub port: u16,
     /// The configured passive range; empty means whatever port the kernel gives.
     pub passive_ports: PortSet,
+    /// Where the server listens for them, if something between renumbers: as many ports; empty means the same ones.
+    #[serde(skip_serializing_if = "PortSet::is_empty")]
+    pub passive_listen: PortSet,
     /// What the 227 reply carries; unset: the address where the control connection arrived.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advertised_address: Option<Host>,
@@ -233,6 +238,7 @@ impl Default for Estate {
                 // StartingPassivePort=3023 and NoofPassivePorts=1000 of the guide end at 4022,
                 // although its text says 4023.
                 passive_ports: PortSet::range(3023, 4022),
+                passive_listen: PortSet::default(),
                 advertised_address: None,
                 advertised_for: Vec::new(),
                 tls: Tls::Optional,
@@ -316,7 +322,17 @@ impl Estate {
 
     /// The ports that PASV and EPSV may hand out: the passive range less what other listeners own.
     pub fn handed_out_ports(&self) -> PortSet {
-        self.ftp.passive_ports.without(&self.listener_ports())
+        let (owned, renumbering) = (self.listener_ports(), self.renumbering());
+        let ports = self.ftp.passive_ports.without(&owned);
+        ports
+            .iter()
+            .filter(|port| !owned.contains(renumbering.listened(*port)))
+            .collect()
+    }
+
+    /// Which ports the server listens on for the passive ports that it tells.
+    pub fn renumbering(&self) -> Renumbering {
+        Renumbering::new(&self.ftp.passive_ports, &self.ftp.passive_listen)
     }
 
     /// The ports of the passive range that another listener owns.

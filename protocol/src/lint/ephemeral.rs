@@ -35,7 +35,9 @@ impl Ephemeral {
 }
 
 pub(super) fn check(said: &Statements) -> Vec<Finding> {
-    let range = said.estate.handed_out_ports();
+    let renumbering = said.estate.renumbering();
+    let told = said.estate.handed_out_ports();
+    let range: PortSet = told.iter().map(|port| renumbering.listened(port)).collect();
     if !said.needs_passive_range() {
         return Vec::new();
     }

@@ -7,7 +7,9 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::port_set::PortSet;
+use fwdrill_protocol::estate::renumbering::Renumbering;
 use rand::seq::SliceRandom;
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
@@ -26,6 +28,8 @@ const BACKLOG: i32 = 16;
 #[derive(Debug)]
 pub struct PassivePool {
     ports: Ports,
+    /// Everywhere but on the listeners themselves a port has the number that clients are told.
+    renumbering: Renumbering,
     free: Mutex<VecDeque<u16>>,
     /// Ports that listen for a sweep, until a session wants one.
     swept: Mutex<BTreeMap<u16, Swept>>,
@@ -60,8 +64,20 @@ pub enum LendError {
 impl PassivePool {
     /// A pool of the estate's passive range less the ports that its other listeners own. An empty *range* means the
     /// kernel's ephemeral ports; a range of which nothing is left means that nobody gets any port.
+    pub fn of(estate: &Estate) -> Arc<Self> {
+        Self::renumbered(
+            &estate.ftp.passive_ports,
+            estate.handed_out_ports(),
+            estate.renumbering(),
+        )
+    }
+
+    /// The same, of a range and of what others own of it, with every port listened on as itself.
     pub fn new(range: &PortSet, owned: &PortSet) -> Arc<Self> {
-        let left = range.without(owned);
+        Self::renumbered(range, range.without(owned), Renumbering::default())
+    }
+
+    fn renumbered(range: &PortSet, left: PortSet, renumbering: Renumbering) -> Arc<Self> {
         let mut free: Vec<u16> = left.iter().collect();
         free.shuffle(&mut rand::rng());
         let ports = if range.is_empty() {
@@ -71,6 +87,7 @@ impl PassivePool {
         };
         Arc::new(PassivePool {
             ports,
+            renumbering,
             free: Mutex::new(free.into()),
             swept: Mutex::new(BTreeMap::new()),
             swept_more: Notify::new(),
@@ -83,6 +100,13 @@ impl PassivePool {
             Ports::Ephemeral => PortSet::default(),
             Ports::Only(ports) => ports.clone(),
         }
+    }
+
+    /// The ports that are listened on for those that clients are told; empty if they are the same ones.
+    pub fn listened(&self) -> PortSet {
+        let told = self.ports();
+        let listened: PortSet = told.iter().map(|port| self.renumbering.listened(port)).collect();
+        if listened == told { PortSet::default() } else { listened }
     }
 
     /// Lends a port with a listener on it, bound to `address`: where the control connection arrived.
@@ -98,13 +122,13 @@ impl PassivePool {
 
     fn lend_free(self: &Arc<Self>, address: IpAddr) -> Result<Lease, LendError> {
         let Ports::Only(ports) = &self.ports else {
-            return self.claim(SocketAddr::new(address, 0)).map_err(|(_, error)| error);
+            return self.claim(address, 0).map_err(|(_, error)| error);
         };
         let attempts = self.free().len();
         for _ in 0..attempts {
             // Taken off the list before the system is asked, so that the lock is not held meanwhile.
             let Some(port) = self.free().pop_front() else { break };
-            match self.claim(SocketAddr::new(address, port)) {
+            match self.claim(address, port) {
                 Ok(lease) => return Ok(lease),
                 Err((io::ErrorKind::AddrInUse, _)) => {}
                 Err((_, error)) => return Err(error),
@@ -113,20 +137,22 @@ impl PassivePool {
         Err(LendError::Exhausted(ports.clone()))
     }
 
-    fn claim(self: &Arc<Self>, address: SocketAddr) -> Result<Lease, (io::ErrorKind, LendError)> {
+    fn claim(self: &Arc<Self>, address: IpAddr, port: u16) -> Result<Lease, (io::ErrorKind, LendError)> {
         // Whatever happens from here on, the port goes back when the claim is dropped.
         let mut claim = Claim {
             pool: self.clone(),
-            port: address.port(),
+            port,
         };
+        let address = self.listens_at(address, port);
         let listen = || {
             let listener = listen(address)?;
             let address = listener.local_addr()?;
             Ok((listener, address))
         };
         match listen() {
-            Ok((listener, bound)) => {
-                claim.port = bound.port();
+            Ok((listener, mut bound)) => {
+                claim.port = self.renumbering.told(bound.port());
+                bound.set_port(claim.port);
                 Ok(Lease {
                     listener,
                     address: bound,
@@ -135,6 +161,10 @@ impl PassivePool {
             }
             Err(source) => Err((io::Error::kind(&source), LendError::Listen { address, source })),
         }
+    }
+
+    fn listens_at(&self, address: IpAddr, told: u16) -> SocketAddr {
+        SocketAddr::new(address, self.renumbering.listened(told))
     }
 
     fn free(&self) -> MutexGuard<'_, VecDeque<u16>> {
@@ -153,7 +183,7 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Where the listener is; its port is the one to be handed out.
+    /// Where the listener is, as clients are told: its port is the one to be handed out.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -302,6 +332,22 @@ mod tests {
     fn a_range_that_other_listeners_own_entirely_is_exhausted_not_ephemeral() {
         let pool = PassivePool::new(&"3333".parse().unwrap(), &"3333".parse().unwrap());
         assert!(matches!(pool.lend(own_address()), Err(LendError::Exhausted(_))));
+    }
+
+    #[test]
+    fn a_renumbered_port_is_told_by_one_number_and_listens_on_the_other() {
+        let mut estate = Estate::default();
+        estate.ftp.passive_ports = "40000-40001".parse().unwrap();
+        estate.ftp.passive_listen = "3023,3333".parse().unwrap();
+        let pool = PassivePool::of(&estate);
+        assert_eq!(pool.ports().to_string(), "40000", "3333 belongs to the version service");
+        let lease = pool.lend(own_address()).unwrap();
+        assert_eq!(lease.address().port(), 40000);
+        assert!(TcpStream::connect(lease.address()).is_err());
+        TcpStream::connect((own_address(), 3023)).unwrap();
+        assert!(matches!(pool.lend(own_address()), Err(LendError::Exhausted(_))));
+        drop(lease);
+        assert_eq!(pool.lend(own_address()).unwrap().address().port(), 40000);
     }
 
     #[test]

@@ -82,7 +82,7 @@ impl Site {
             info!(ports = %stolen, "ports of the passive range belong to other listeners and are never handed out");
         }
         Ok(Site {
-            passive: PassivePool::new(&estate.ftp.passive_ports, &estate.listener_ports()),
+            passive: PassivePool::of(estate),
             advertised,
             access: Access::new(&estate.ftp),
             lockout: Lockout::default(),

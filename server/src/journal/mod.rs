@@ -104,7 +104,8 @@ impl Journal {
             note(*flow, Event::Listening { role, certificate });
             if *flow == Flow::FtpControl {
                 let ports = server.passive_ports.clone();
-                note(Flow::FtpPassive, Event::PassiveRange { ports });
+                let listened = server.passive_listen.clone();
+                note(Flow::FtpPassive, Event::PassiveRange { ports, listened });
             }
         }
     }

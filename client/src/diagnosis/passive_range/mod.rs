@@ -130,6 +130,8 @@ fn whole(facts: &Facts, blocked: &PortSet) -> Finding {
 fn remedy(facts: &Facts, id: FindingId, place: Place, range: &PortSet) -> String {
     let target = &facts.seen.target;
     let server = inside_address(facts);
+    // The server's side of the firewall knows no others.
+    let listened = listened(facts, range);
     match (id, place) {
         (FindingId::ClientEgressDataBlocked, Place::ClientHost) => {
             format!("accept tcp dport {{ {range} }} to {target} in the output chain of the client's own firewall")
@@ -141,22 +143,35 @@ fn remedy(facts: &Facts, id: FindingId, place: Place, range: &PortSet) -> String
             FindingId::PassiveRangeNotForwarded | FindingId::PassiveRangeWrongHost | FindingId::PassiveRangeShifted,
             _,
         ) => {
+            let how = if listened == *range {
+                format!("without changing the port (prerouting: dnat to {server})")
+            } else {
+                format!(
+                    "as {{ {listened} }}, where the server listens for them, the first for the first and so on (prerouting: dnat)"
+                )
+            };
             format!(
-                "forward tcp dport {{ {range} }} at {target} to {server} without changing the port (prerouting: dnat to {server}), as TCP {} is",
+                "forward tcp dport {{ {range} }} at {target} to {server} {how}, as TCP {} is",
                 facts.estate.ftp.port
             )
         }
         (FindingId::ServerHostBlocked, _) => {
-            format!("accept tcp dport {{ {range} }} in the input chain of the server's own firewall")
+            format!("accept tcp dport {{ {listened} }} in the input chain of the server's own firewall")
         }
         (FindingId::DataReturnPathBroken, _) => format!(
             "let answers from tcp sport {{ {range} }} back through the way the SYNs came (established, related), and check the server's route back"
         ),
         _ => format!(
-            "accept new connections to tcp dport {{ {range} }} at {server} in the forward chain, beside TCP {} (and forward them to the server, where the firewall is a NAT)",
+            "accept new connections to tcp dport {{ {listened} }} at {server} in the forward chain, beside TCP {} (and forward them to the server, where the firewall is a NAT)",
             facts.estate.ftp.port
         ),
     }
+}
+
+/// Where the server listens for these passive ports.
+pub(super) fn listened(facts: &Facts, told: &PortSet) -> PortSet {
+    let renumbering = facts.renumbering();
+    told.iter().map(|port| renumbering.listened(port)).collect()
 }
 
 /// The server's own address where it said so, else the one that was dialled.

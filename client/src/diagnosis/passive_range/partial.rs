@@ -42,7 +42,8 @@ pub(super) fn finding(facts: &Facts, open: &PortSet, blocked: &PortSet) -> Findi
         place: cause.place,
         evidence,
         remedy: format!(
-            "accept tcp dport {{ {planned} }} to {} as a whole in the forward chain{}",
+            "accept tcp dport {{ {} }} to {} as a whole in the forward chain{}",
+            super::listened(facts, planned),
             super::inside_address(facts),
             if all_tried {
                 String::new()

@@ -68,12 +68,7 @@ fn moved(facts: &Facts, shifted: &[&PassivePort]) -> Finding {
                 format!("TCP {} arrives at {arrived}", tried.port)
             })),
         ],
-        remedy: format!(
-            "forward tcp dport {{ {planned} }} at {} to {} without a port (nft: dnat to {}, iptables: --to-destination without a range)",
-            facts.seen.target,
-            super::inside_address(facts),
-            super::inside_address(facts)
-        ),
+        remedy: super::remedy(facts, FindingId::PassiveRangeShifted, Place::ServerFirewall, planned),
         alternatives: Vec::new(),
     }
 }

@@ -52,7 +52,7 @@ impl PassivePool {
                 port,
             };
             // A port that another program has is as busy for a sweep as for a session.
-            match connection::listen(SocketAddr::new(address, port)) {
+            match connection::listen(self.listens_at(address, port)) {
                 Ok(listener) => drop(self.swept().insert(
                     port,
                     Swept {
@@ -79,18 +79,20 @@ impl PassivePool {
         }
     }
 
-    /// The next connection to a port that a sweep listens on: the stream, its own address, the client's.
+    /// The next connection to a port that a sweep listens on: the stream, its own address with the port that clients are
+    /// told, the client's.
     pub(crate) async fn accept_swept(&self) -> (TcpStream, SocketAddr, SocketAddr) {
         let mut more = std::pin::pin!(self.swept_more.notified());
         poll_fn(|cx| {
             while more.as_mut().poll(cx).is_ready() {
                 more.set(self.swept_more.notified());
             }
-            for swept in self.swept().values() {
+            for (port, swept) in self.swept().iter() {
                 // An error (the client gave up already) is nothing to a sweep.
                 if let Poll::Ready(Ok((stream, peer))) = swept.listener.poll_accept(cx) {
                     let local = stream.local_addr().or_else(|_| swept.listener.local_addr());
-                    if let Ok(local) = local {
+                    if let Ok(mut local) = local {
+                        local.set_port(*port);
                         return Poll::Ready((stream, local, peer));
                     }
                 }
