@@ -88,7 +88,7 @@ impl Journal {
         let peers: BTreeSet<IpAddr> = sightings.iter().map(|sighting| sighting.peer.ip()).collect();
         Some(Evidence {
             schema: Evidence::SCHEMA.to_owned(),
-            server: self.server(first),
+            server: Box::new(self.server(first)),
             host: None,
             unnamed: self.unnamed(first - AROUND, last + AROUND, &peers),
             // Which one was in force then, nobody has noted.

@@ -19,7 +19,7 @@ pub struct Evidence {
     /// Always `fwdrill.evidence/1`.
     pub schema: String,
     /// What the server knows of itself.
-    pub server: ServerState,
+    pub server: Box<ServerState>,
     /// What its host knew when it was asked; absent where the system does not tell.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub host: Option<Box<HostState>>,

@@ -44,7 +44,7 @@ impl EvidenceDesk {
         let peers: BTreeSet<IpAddr> = sightings.iter().map(|sighting| sighting.peer.ip()).collect();
         Some(Evidence {
             schema: Evidence::SCHEMA.to_owned(),
-            server: ServerState::clone(&self.state),
+            server: Box::new(ServerState::clone(&self.state)),
             unnamed: self.journal.unnamed(first, &peers),
             forgotten: self.journal.forgotten(drill),
             host: self.host.state(peers).await.map(Box::new),

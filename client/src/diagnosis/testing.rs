@@ -138,7 +138,7 @@ pub(crate) fn healthy() -> Observations {
         task_port: None,
         evidence: EvidenceFetch::Joined(Evidence {
             schema: Evidence::SCHEMA.to_owned(),
-            server: ServerState {
+            server: Box::new(ServerState {
                 listening: estate
                     .flows()
                     .filter_map(|flow| Some((flow, ([0, 0, 0, 0], estate.port(flow)?).into())))
@@ -148,7 +148,7 @@ pub(crate) fn healthy() -> Observations {
                 estate_ports: PortSet::default(),
                 role: None,
                 certificate: None,
-            },
+            }),
             host: None,
             unnamed: Default::default(),
             set: None,
