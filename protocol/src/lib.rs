@@ -8,7 +8,7 @@
 //! - [`sighting`], [`evidence`] and [`host`]: what the server and its host saw; [`announcement`]: what it bound
 //! - [`event`]: what clients tell the server of themselves; [`client_name`]: whose it is
 //! - [`sweep`]: the whole passive range answering at once
-//! - [`task_port`]: the server dials the client
+//! - [`task`]: what the server has clients do; [`task_port`]: the server dials the client
 //! - [`finding`] and [`report`]: what the client concludes; [`explain`]: what each finding means
 //! - [`lint`]: what is wrong with an estate without any traffic
 //! - [`update_set`]: manifest, version answer and signature of what is downloaded
@@ -33,5 +33,6 @@ pub mod report;
 mod schema;
 pub mod sighting;
 pub mod sweep;
+pub mod task;
 pub mod task_port;
 pub mod update_set;

@@ -7,6 +7,7 @@
 //! - [`shelf`]: the update set in force, verified, and replaced when a newer one is published
 //! - [`http`]: downloads (2221); `version` and `evidence`: "anything new?" (3333), and what was seen
 //! - `events`: what clients tell of themselves (2225), kept in the [`store`]
+//! - [`tasks`]: what clients are to do (2222); `task_port`: whether that reaches them
 //! - `sentinel`: the ports whose services live elsewhere, or must not be reachable
 //! - [`console`]: the web console (10443)
 //! - [`ftp`]: downloads and uploads (2021), by one of two engines; [`dropbox`]: where uploads go
@@ -36,6 +37,7 @@ pub mod store;
 mod stream;
 mod sweep;
 mod task_port;
+pub mod tasks;
 #[cfg(test)]
 mod testing;
 pub mod tls;

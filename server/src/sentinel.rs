@@ -1,27 +1,32 @@
-//! Ports whose services do not live here yet (2222) or must not be reachable at all (2226, 2227): they
-//! accept, note who came, and close.
+//! Ports that must not be reachable at all (2226, 2227), and 2222 of an update agent: they accept, note who came, and close.
 //!
-//! It also stands in front of the console (10443) and beside the events (2225), whose own protocols begin otherwise.
+//! It also stands in front of the console (10443), and beside tasks and events (2222, 2225), whose own protocols begin
+//! otherwise.
 //!
 //! 2222, 2225 and 10443 prove to a drill that it reached this server: to the line `FWDRILL <drill id>` they answer
 //! `FWDRILL <flow> <server's port> <client's address as seen>`. To everybody else, and on the last two to everybody, they
 //! say nothing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fwdrill_protocol::drill::DrillId;
 use fwdrill_protocol::flow::Flow;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
 use crate::connection::{Accepted, close_gently};
+use crate::http::{self, Site};
 use crate::journal::Journal;
 
 /// How long a client may take over its first line.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
-/// What the line begins with, whatever the drill.
+/// How long a client may say nothing at all where it may speak HTTP.
+const SILENCE: Duration = Duration::from_secs(10);
+/// What the line begins with, whatever the drill; no HTTP method that is served here begins with its first byte.
 const LABEL: &[u8] = b"FWDRILL ";
 /// The line: the label, 32 digits, CRLF.
 const LINE: usize = LABEL.len() + 32 + 2;
@@ -30,10 +35,21 @@ const LINE: usize = LABEL.len() + 32 + 2;
 pub(crate) async fn live(flow: Flow, journal: Journal, accepted: Accepted, stopping: CancellationToken) {
     let mut accepted = accepted;
     let drill = tokio::select! {
-        drill = tokio::time::timeout(PATIENCE, first_line(&mut accepted.stream)) => drill.unwrap_or_default(),
+        drill = timeout(PATIENCE, first_line(&mut accepted.stream)) => drill.unwrap_or_default(),
         () = stopping.cancelled() => None,
     };
     answer(flow, &journal, accepted, drill, &stopping).await;
+}
+
+/// Lives one connection to a port that speaks two protocols, told apart by the first byte: a drill's first line is for the
+/// sentinel, anything else is HTTP.
+pub(crate) async fn or_http(site: Arc<Site>, accepted: Accepted, stopping: CancellationToken) {
+    let mut first = [0];
+    let peeked = stopping.run_until_cancelled(timeout(SILENCE, accepted.stream.peek(&mut first)));
+    match peeked.await {
+        Some(Ok(Ok(1))) if first != LABEL[..1] => http::live(site, accepted, stopping).await,
+        _ => live(site.flow, site.journal.clone(), accepted, stopping).await,
+    }
 }
 
 /// Notes who came, answers a drill, and closes.

@@ -27,7 +27,7 @@ use crate::bind::{BindErrors, Bound, bind};
 use crate::config::{Config, FtpEngine, Role};
 use crate::connection::Connections;
 use crate::console::{self, Console, ConsoleError};
-use crate::events::{self, EnrolmentToken, EventDesk, TokenError};
+use crate::events::{EnrolmentToken, EventDesk, TokenError};
 use crate::evidence::EvidenceDesk;
 use crate::ftp::libunftp::Libunftp;
 use crate::ftp::native::Native;
@@ -37,6 +37,7 @@ use crate::shelf::{Shelf, ShelfError};
 use crate::store::{Store, StoreError};
 use crate::sweep::Sweep;
 use crate::task_port::TaskPorts;
+use crate::tasks::TaskDesk;
 use crate::tls::{self, TlsError};
 use crate::{ftp, http, sentinel};
 
@@ -49,6 +50,7 @@ pub struct Server {
     journal: Journal,
     store: Option<Store>,
     events: Option<EventDesk>,
+    tasks: Option<TaskDesk>,
     estate_ports: PortSet,
     task_ports: Arc<TaskPorts>,
     ftp: Option<Arc<ftp::site::Site>>,
@@ -160,13 +162,13 @@ impl Server {
             true => Some(Store::open(&config.state, config.store)?),
             false => None,
         };
-        let events = match &store {
-            Some(store) => Some(EventDesk::new(
-                store.clone(),
-                EnrolmentToken::open(&estate, &config.state)?,
-            )),
+        let token = match &store {
+            Some(_) => Some(EnrolmentToken::open(&estate, &config.state)?),
             None => None,
         };
+        let desks = store.clone().zip(token);
+        let events = desks.clone().map(|(store, token)| EventDesk::new(store, token));
+        let tasks = desks.map(|(store, token)| TaskDesk::new(store, token));
         let certificate = (https.is_some() || ftp.is_some() && estate.ftp.tls != Tls::Off)
             .then(|| tls::fingerprint(&estate, &config.state))
             .flatten();
@@ -179,6 +181,7 @@ impl Server {
                     journal.clone(),
                     shelf.clone(),
                     store.clone(),
+                    tasks.clone(),
                 )?;
                 (Some(Arc::new(console)), made)
             }
@@ -206,6 +209,7 @@ impl Server {
             journal,
             store,
             events,
+            tasks,
             estate_ports: Flow::ALL
                 .iter()
                 .filter_map(|flow| estate.port(*flow))
@@ -245,6 +249,11 @@ impl Server {
     /// server runs and after.
     pub fn store(&self) -> Option<&Store> {
         self.store.as_ref()
+    }
+
+    /// What clients are to do; `None` for an update agent, which has nothing to say. Clones work while the server runs.
+    pub fn tasks(&self) -> Option<&TaskDesk> {
+        self.tasks.as_ref()
     }
 
     /// What the server serves.
@@ -315,6 +324,7 @@ impl Server {
                 task_ports: self.task_ports.clone(),
                 limits: self.http,
                 events: self.events.clone().filter(|_| flow == Flow::Events),
+                tasks: self.tasks.clone().filter(|_| flow == Flow::Agent),
                 tls: self.https.clone().filter(|_| flow == Flow::Http),
             })
         };
@@ -329,6 +339,7 @@ impl Server {
             http: site(Flow::Http),
             version: site(Flow::Version),
             events: site(Flow::Events),
+            agents: self.tasks.is_some().then(|| site(Flow::Agent)),
             ftp,
             console: self.console.clone(),
             journal: self.journal.clone(),
@@ -343,6 +354,7 @@ struct Services {
     http: Arc<http::Site>,
     version: Arc<http::Site>,
     events: Arc<http::Site>,
+    agents: Option<Arc<http::Site>>,
     ftp: Option<Arc<ftp::Service>>,
     console: Option<Arc<Console>>,
     journal: Journal,
@@ -363,7 +375,11 @@ impl Services {
                 connections.serve(listener, live).await;
             }
             (Flow::Events, _, _) => {
-                let live = |accepted| events::live(self.events.clone(), accepted, stopping.clone());
+                let live = |accepted| sentinel::or_http(self.events.clone(), accepted, stopping.clone());
+                connections.serve(listener, live).await;
+            }
+            (Flow::Agent, _, _) if let Some(agents) = self.agents => {
+                let live = |accepted| sentinel::or_http(agents.clone(), accepted, stopping.clone());
                 connections.serve(listener, live).await;
             }
             (Flow::FtpControl, Some(ftp), _) => {

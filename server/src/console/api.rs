@@ -8,17 +8,21 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use fwdrill_protocol::client_name::ClientName;
 use fwdrill_protocol::estate::port_set::PortSet;
 use fwdrill_protocol::flow::{Expected, Flow};
+use fwdrill_protocol::task::Order;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::Console;
 use super::matrix::vantage;
+use super::tasks::{give_to, known};
 use super::updates::publish_next;
-use crate::store::{ClientRow, LastSync, ReportRow, StoreError};
+use crate::store::{AgentRow, ClientRow, LastSync, ReportRow, StoreError, TaskRow};
 
 /// What programs may ask; the document in `openapi.json` describes the same, and a test compares them.
 pub(super) fn routes() -> Router<Arc<Console>> {
@@ -31,6 +35,8 @@ pub(super) fn routes() -> Router<Arc<Console>> {
         .route("/api/clients", get(clients))
         .route("/api/reports", get(reports))
         .route("/api/reports/{seq}", get(report))
+        .route("/api/agents", get(agents))
+        .route("/api/tasks", get(tasks).post(give))
         .route("/api/publish", post(publish))
 }
 
@@ -255,6 +261,77 @@ async fn report(State(console): State<Arc<Console>>, Path(seq): Path<i64>) -> Re
     match found {
         Ok(None) => (StatusCode::NOT_FOUND, "no such report, or not kept any more\n").into_response(),
         found => or_trouble(found.map(|found| found.map(|(_, report)| report))),
+    }
+}
+
+#[derive(Serialize)]
+struct Agent {
+    name: ClientName,
+    seen: Timestamp,
+    peer: SocketAddr,
+    program: String,
+    version: Option<String>,
+    serial: Option<u64>,
+    task_port: Option<u16>,
+}
+
+async fn agents(State(console): State<Arc<Console>>) -> Response {
+    let agent = |row: AgentRow| Agent {
+        name: row.name,
+        seen: row.seen,
+        peer: row.peer,
+        program: row.program,
+        version: row.version,
+        serial: row.serial,
+        task_port: row.task_port,
+    };
+    let found = known(&console).await;
+    or_trouble(found.map(|(agents, _)| agents.into_iter().map(agent).collect::<Vec<_>>()))
+}
+
+#[derive(Serialize)]
+struct Given {
+    id: Uuid,
+    client: ClientName,
+    task: Order,
+    at: Timestamp,
+    state: &'static str,
+    since: Timestamp,
+    detail: String,
+}
+
+impl From<TaskRow> for Given {
+    fn from(row: TaskRow) -> Self {
+        Given {
+            id: row.task.id,
+            client: row.task.client,
+            task: row.task.order,
+            at: row.task.at,
+            state: row.state.name(),
+            since: row.changed,
+            detail: row.detail,
+        }
+    }
+}
+
+async fn tasks(State(console): State<Arc<Console>>) -> Response {
+    let found = known(&console).await;
+    or_trouble(found.map(|(_, tasks)| tasks.into_iter().map(Given::from).collect::<Vec<_>>()))
+}
+
+#[derive(Deserialize)]
+struct Give {
+    task: String,
+    client: Option<String>,
+}
+
+async fn give(State(console): State<Arc<Console>>, Json(wanted): Json<Give>) -> Response {
+    match give_to(&console, &wanted.task, wanted.client.as_deref()).await {
+        Ok(given) => {
+            let given: Vec<Given> = given.into_iter().map(Given::from).collect();
+            (StatusCode::ACCEPTED, Json(given)).into_response()
+        }
+        Err((status, why)) => (status, format!("{why}\n")).into_response(),
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `page`, `assets` | the frame of pages, style and script; nothing is fetched from anywhere |
 //! | `reports` | clients, their versions, their reports, as they told on 2225 |
 //! | `updates` | the set in force, and publishing the next |
+//! | `tasks` | who checks in on 2222, and the buttons that have them do something |
 //! | `api`, `metrics` | the same for programs, with the token of the state directory |
 //! | `live`: `matrix`, `map`, `heat`, `transfers` | what happens now, sent as it happens |
 
@@ -24,6 +25,7 @@ mod password;
 mod reports;
 mod sessions;
 mod sign_in;
+mod tasks;
 #[cfg(test)]
 mod testing;
 mod transfers;
@@ -50,6 +52,7 @@ use crate::journal::Journal;
 use crate::secret_file;
 use crate::shelf::Shelf;
 use crate::store::Store;
+use crate::tasks::TaskDesk;
 use crate::tls::{self, TlsError};
 use password::Password;
 use sessions::Sessions;
@@ -75,6 +78,7 @@ pub(crate) struct Console {
     journal: Journal,
     shelf: Shelf,
     store: Option<Store>,
+    tasks: Option<TaskDesk>,
 }
 
 /// Why there is no console.
@@ -107,6 +111,7 @@ impl Console {
         journal: Journal,
         shelf: Shelf,
         store: Option<Store>,
+        tasks: Option<TaskDesk>,
     ) -> Result<(Self, Option<String>), ConsoleError> {
         let directory = state.join("console");
         std::fs::create_dir_all(&directory).map_err(|source| FileError {
@@ -128,6 +133,7 @@ impl Console {
             journal,
             shelf,
             store,
+            tasks,
         };
         Ok((console, made))
     }
@@ -143,6 +149,7 @@ impl Console {
             .route("/reports", get(reports::reports))
             .route("/reports/{seq}", get(reports::report))
             .route("/clients", get(reports::clients))
+            .route("/tasks", get(tasks::page).post(tasks::give))
             .route("/updates", get(updates::page).post(updates::publish_form))
             .route("/sign-in", get(sign_in::form).post(sign_in::sign_in))
             .route("/sign-out", post(sign_in::sign_out))

@@ -6,10 +6,11 @@ use maud::{DOCTYPE, Markup, html};
 use super::sessions::SignedIn;
 
 /// The pages, in the order of the navigation: address and name.
-const PAGES: [(&str, &str); 4] = [
+const PAGES: [(&str, &str); 5] = [
     ("/", "Live"),
     ("/clients", "Clients"),
     ("/reports", "Reports"),
+    ("/tasks", "Tasks"),
     ("/updates", "Updates"),
 ];
 

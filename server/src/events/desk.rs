@@ -4,25 +4,19 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use fwdrill_protocol::drill::DrillId;
 use fwdrill_protocol::event::{ClientEvent, MOST_EVENT_BYTES, MOST_EVENTS, MOST_REQUEST_BYTES, Receipt, Refused};
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, StatusCode};
-use http_body_util::BodyExt;
-use hyper::body::{Body, Incoming as Received};
+use hyper::body::Incoming as Received;
 use serde_json::Value;
-use tokio::sync::Semaphore;
-use tokio::time::timeout;
 use tracing::{debug, warn};
 
 use super::rate::Rates;
 use super::token::EnrolmentToken;
-use crate::http::{Ends, Problem};
+use crate::http::{Ends, Refusal, Room};
 use crate::store::{Incoming, Store, StoreError};
 
-/// How long the body of a request may take.
-const BODY_TIME: Duration = Duration::from_secs(30);
 /// What all bodies that are being read may take of memory, KiB.
 const BODIES_KIB: usize = 64 * 1024;
 
@@ -35,31 +29,7 @@ struct Desk {
     store: Store,
     token: EnrolmentToken,
     rates: Rates,
-    bodies: Semaphore,
-}
-
-/// Why there is no receipt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) problem: Problem,
-    /// When to come again.
-    pub(crate) after: Option<Duration>,
-}
-
-impl Refusal {
-    const fn is(code: StatusCode, why: &'static str) -> Self {
-        Refusal {
-            problem: Problem(code, why),
-            after: None,
-        }
-    }
-
-    const fn later(code: StatusCode, why: &'static str, after: Duration) -> Self {
-        Refusal {
-            problem: Problem(code, why),
-            after: Some(after),
-        }
-    }
+    room: Room,
 }
 
 const BUSY: Refusal = Refusal::later(
@@ -79,7 +49,7 @@ impl EventDesk {
             store,
             token,
             rates: Rates::default(),
-            bodies: Semaphore::new(BODIES_KIB),
+            room: Room::kib(BODIES_KIB),
         }))
     }
 
@@ -91,7 +61,7 @@ impl EventDesk {
         drill: Option<DrillId>,
     ) -> Result<Receipt, Refusal> {
         let enrolled = self.is_enrolled(request.headers(), drill)?;
-        let body = self.read(request.into_body()).await?;
+        let body = self.0.room.read(request.into_body(), MOST_REQUEST_BYTES).await?;
         let asked = read_events(&body)?;
         drop(body);
         let (mut refused, mut events, mut places) = (Vec::new(), Vec::new(), BTreeMap::new());
@@ -140,32 +110,6 @@ impl EventDesk {
             (None, None) => Err(Refusal::is(
                 StatusCode::UNAUTHORIZED,
                 "events need the enrolment token, or the id of a drill that this server knows",
-            )),
-        }
-    }
-
-    /// The whole body, of the length that it says.
-    async fn read(&self, body: Received) -> Result<Bytes, Refusal> {
-        let Some(length) = body.size_hint().exact() else {
-            return Err(Refusal::is(
-                StatusCode::LENGTH_REQUIRED,
-                "the length of the body is not known",
-            ));
-        };
-        if length > MOST_REQUEST_BYTES as u64 {
-            return Err(Refusal::is(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "the body is larger than 4 MiB",
-            ));
-        }
-        let kib = u32::try_from(length / 1024 + 1).unwrap_or(u32::MAX);
-        let _held = self.0.bodies.try_acquire_many(kib).map_err(|_| BUSY)?;
-        match timeout(BODY_TIME, body.collect()).await {
-            Ok(Ok(body)) => Ok(body.to_bytes()),
-            Ok(Err(_)) => Err(Refusal::is(StatusCode::BAD_REQUEST, "the body ended early")),
-            Err(_) => Err(Refusal::is(
-                StatusCode::REQUEST_TIMEOUT,
-                "the body did not come in time",
             )),
         }
     }

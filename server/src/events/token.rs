@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fwdrill_protocol::estate::Estate;
+use fwdrill_protocol::task;
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use tracing::info;
@@ -61,6 +62,11 @@ impl EnrolmentToken {
     /// The token, for who has to show it.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+
+    /// The signature of what this server says.
+    pub(crate) fn sign(&self, body: &[u8]) -> String {
+        task::sign(&self.0, body)
     }
 
     /// Whether somebody has it: `authorization` is the header of that name (RFC 6750 section 2.1). How long the answer takes

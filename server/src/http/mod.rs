@@ -6,6 +6,7 @@
 //! | `host` | refuses requests without a proper Host |
 //! | `preconditions`, `range` | conditional and partial requests as RFC 9110 wants them |
 //! | `representation` | puts these together into a response |
+//! | `posted` | what clients bring: events, check-ins |
 //! | `body`, `transfer` | sends it, and notes what really left |
 //! | `tree`, `encoding` | what paths on 2221 stand for |
 
@@ -15,6 +16,7 @@ mod encoding;
 pub(crate) mod fuzzing;
 mod host;
 mod live;
+mod posted;
 mod preconditions;
 mod range;
 mod representation;
@@ -29,29 +31,32 @@ use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use fwdrill_protocol::drill::{DRILL_HEADER, DrillId, EVIDENCE_PATH};
-use fwdrill_protocol::event::{EVENTS_PATH, Receipt};
+use fwdrill_protocol::event::EVENTS_PATH;
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::sighting::{Event, Syn};
 use fwdrill_protocol::sweep::SWEEP_PATH;
+use fwdrill_protocol::task::{CHECK_IN_PATH, SIGNATURE_HEADER};
 use fwdrill_protocol::task_port::TASK_PORT_PATH;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use rustls::ServerConfig;
 
 use crate::connection::Accepted;
-use crate::events::{EventDesk, Refusal};
+use crate::events::EventDesk;
 use crate::evidence::EvidenceDesk;
 use crate::journal::Journal;
 use crate::shelf::Shelf;
 use crate::sweep::Sweep;
 use crate::task_port::TaskPorts;
+use crate::tasks::{Signed, TaskDesk};
 use crate::version;
 use body::Body;
 use representation::{put, status};
 use transfer::Transfer;
 
 pub(crate) use live::{live, speak};
+pub(crate) use posted::{Refusal, Room};
 pub(crate) use representation::{Caching, Content, Representation};
 
 /// What one HTTP connection may cost.
@@ -79,7 +84,7 @@ impl Default for Limits {
     }
 }
 
-/// One HTTP service of the estate: [`Flow::Http`], [`Flow::Version`] or [`Flow::Events`].
+/// One HTTP service of the estate: [`Flow::Http`], [`Flow::Version`], [`Flow::Events`] or [`Flow::Agent`].
 #[derive(Debug)]
 pub(crate) struct Site {
     pub(crate) flow: Flow,
@@ -91,6 +96,8 @@ pub(crate) struct Site {
     pub(crate) limits: Limits,
     /// For [`Flow::Events`].
     pub(crate) events: Option<EventDesk>,
+    /// For [`Flow::Agent`].
+    pub(crate) tasks: Option<TaskDesk>,
     /// For HTTPS.
     pub(crate) tls: Option<Arc<ServerConfig>>,
 }
@@ -126,11 +133,16 @@ impl Site {
         if let Err(why) = host::check(request.version(), request.uri(), request.headers()) {
             return problem(StatusCode::BAD_REQUEST, why);
         }
-        if let (Some(desk), EVENTS_PATH) = (&self.events, request.uri().path()) {
-            return match *request.method() {
-                Method::POST => receipt(desk.receive(request, ends, drill).await),
-                _ => not_allowed("only POST", "POST"),
-            };
+        match (&self.events, &self.tasks, request.uri().path()) {
+            (Some(_), _, EVENTS_PATH) | (_, Some(_), CHECK_IN_PATH) if request.method() != Method::POST => {
+                return not_allowed("only POST", "POST");
+            }
+            (Some(desk), _, EVENTS_PATH) => {
+                let received = desk.receive(request, ends, drill).await;
+                return posted::respond(received.and_then(|receipt| Ok(Representation::json(&receipt)?)));
+            }
+            (_, Some(desk), CHECK_IN_PATH) => return orders(desk.check_in(request, ends).await),
+            _ => {}
         }
         let (method, path) = (request.method(), request.uri().path());
         if method != Method::GET && method != Method::HEAD {
@@ -170,6 +182,7 @@ impl Site {
             },
             TASK_PORT_PATH => self.task_ports.answer(drill, ends).await,
             _ if self.flow == Flow::Events => Err(Problem(StatusCode::NOT_FOUND, "events are posted to /events")),
+            _ if self.flow == Flow::Agent => Err(Problem(StatusCode::NOT_FOUND, "agents post to /check-in")),
             _ if self.flow == Flow::Version => version::find(&self.shelf, path).await,
             _ => tree::find(&self.shelf, path, headers).await,
         }
@@ -195,35 +208,25 @@ impl Site {
         self.journal.record(drill, self.flow, ends.local, ends.peer, event);
     }
 
-    /// The drill that a request belongs to. Nobody becomes known by asking for evidence or by
-    /// posting events: then an id that the journal has
-    /// never met, or has forgotten, would look like a drill of which nothing was seen.
+    /// The drill that a request belongs to. Nobody becomes known by asking for evidence or by posting anything: then an id
+    /// that the journal has never met, or has forgotten, would look like a drill of which nothing was seen.
     fn drill_of<B>(&self, request: &Request<B>) -> Option<DrillId> {
         let id: DrillId = request.headers().get(DRILL_HEADER)?.to_str().ok()?.parse().ok()?;
-        let anybody = ![EVIDENCE_PATH, EVENTS_PATH].contains(&request.uri().path());
+        let anybody = ![EVIDENCE_PATH, EVENTS_PATH, CHECK_IN_PATH].contains(&request.uri().path());
         (anybody || self.journal.knows(id)).then_some(id)
     }
 }
 
-/// The answer to events.
-fn receipt(received: Result<Receipt, Refusal>) -> Response<Body> {
-    match received
-        .and_then(|receipt| Representation::json(&receipt).map_err(|problem| Refusal { problem, after: None }))
-    {
-        Ok(receipt) => receipt.respond(&Method::GET, &HeaderMap::new(), |_| None),
-        Err(Refusal {
-            problem: Problem(code, why),
-            after,
-        }) => {
-            let mut response = problem(code, why);
-            if code == StatusCode::UNAUTHORIZED {
-                put(&mut response, WWW_AUTHENTICATE, "Bearer realm=\"fwdrill\"");
-            }
-            if let Some(after) = after {
-                put(&mut response, RETRY_AFTER, after.as_secs().max(1).to_string());
-            }
+/// The answer to a check-in.
+fn orders(checked_in: Result<Signed, Refusal>) -> Response<Body> {
+    match checked_in {
+        Ok(Signed { json, signature }) => {
+            let orders = Representation::new(Content::Memory(json.into()), "application/json", Caching::Never);
+            let mut response = posted::respond(Ok(orders));
+            put(&mut response, HeaderName::from_static(SIGNATURE_HEADER), signature);
             response
         }
+        Err(refusal) => posted::respond(Err(refusal)),
     }
 }
 

@@ -20,6 +20,7 @@
 
 mod read;
 mod schema;
+mod tasks;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -30,12 +31,13 @@ use std::sync::{Arc, Mutex};
 
 use fwdrill_protocol::event::ClientEvent;
 use jiff::Timestamp;
-use rusqlite::Connection;
+use rusqlite::{Connection, Transaction};
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
 pub use read::{ClientRow, LastSync, ReportRow};
+pub use tasks::{AgentRow, TaskRow, TaskState};
 use writer::Job;
 
 /// The file in the state directory.
@@ -180,13 +182,34 @@ impl Store {
     /// Stores events, all or (on an error) none; when it returns they are on the disk.
     pub async fn append(&self, events: Vec<Incoming>) -> Result<Tally, StoreError> {
         let (done, heard) = oneshot::channel();
-        self.queue
-            .try_send(Job::Append { events, done })
-            .map_err(|error| match error {
-                mpsc::error::TrySendError::Full(_) => StoreError::Busy,
-                mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
-            })?;
+        self.ask(Job::Append { events, done })?;
         heard.await.map_err(|_| StoreError::Closed)?.map_err(StoreError::Write)
+    }
+
+    /// Changes something else, all or (on an error) nothing; when it returns it is on the disk.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (done, heard) = oneshot::channel();
+        self.ask(Job::Change(Box::new(move |connection| {
+            let changed = connection.transaction().and_then(|transaction| {
+                let changed = change(&transaction)?;
+                transaction.commit()?;
+                Ok(changed)
+            });
+            // Nobody may be waiting any more.
+            let _ = done.send(changed);
+        })))?;
+        let changed = heard.await.map_err(|_| StoreError::Closed)?;
+        changed.map_err(|error| StoreError::Write(Arc::new(error)))
+    }
+
+    fn ask(&self, job: Job) -> Result<(), StoreError> {
+        self.queue.try_send(job).map_err(|error| match error {
+            mpsc::error::TrySendError::Full(_) => StoreError::Busy,
+            mpsc::error::TrySendError::Closed(_) => StoreError::Closed,
+        })
     }
 
     /// Every event from now on, once it is stored. Who falls more than a thousand behind is told how many they missed.

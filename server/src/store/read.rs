@@ -154,7 +154,7 @@ impl Store {
             .await
     }
 
-    async fn query<T: Send + 'static>(
+    pub(super) async fn query<T: Send + 'static>(
         &self,
         ask: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
@@ -228,14 +228,14 @@ fn in_one_line(stored: StoredEvent) -> Option<ReportRow> {
     })
 }
 
-fn moment(milliseconds: i64) -> rusqlite::Result<Timestamp> {
+pub(super) fn moment(milliseconds: i64) -> rusqlite::Result<Timestamp> {
     Timestamp::from_millisecond(milliseconds).map_err(damaged)
 }
 
-fn parsed(text: &str) -> rusqlite::Result<SocketAddr> {
+pub(super) fn parsed(text: &str) -> rusqlite::Result<SocketAddr> {
     text.parse().map_err(damaged)
 }
 
-fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
+pub(super) fn damaged(error: impl std::error::Error + Send + Sync + 'static) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(0, Type::Text, Box::new(error))
 }

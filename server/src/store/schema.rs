@@ -8,7 +8,7 @@ use rusqlite::{Connection, OpenFlags};
 use super::StoreError;
 
 /// `PRAGMA user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// Times are milliseconds since 1970; ids are the UUID's 16 bytes.
 const TABLES: &str = "
@@ -51,6 +51,34 @@ CREATE TABLE client (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Since version 2.
+const TASK_TABLES: &str = "
+-- Who checks in on 2222, as it did last.
+CREATE TABLE agent (
+    name      TEXT PRIMARY KEY,
+    seen      INTEGER NOT NULL,
+    peer      TEXT NOT NULL,
+    local     TEXT NOT NULL,
+    program   TEXT NOT NULL,
+    version   TEXT,
+    serial    INTEGER,
+    task_port INTEGER
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE task (
+    id      BLOB PRIMARY KEY,
+    client  TEXT NOT NULL,
+    task    TEXT NOT NULL,
+    given   INTEGER NOT NULL,
+    state   TEXT NOT NULL,
+    changed INTEGER NOT NULL,
+    detail  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX task_of_client ON task (client, given);
+CREATE INDEX task_open ON task (client, task) WHERE state IN ('waiting', 'delivered');
+CREATE INDEX task_by_time ON task (given);
+";
+
 /// Opens the database for its one writer, and makes the tables where there are none.
 pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
     let failed = |source| StoreError::Open {
@@ -91,9 +119,11 @@ fn prepare(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.pragma_update(None, "synchronous", "FULL")?;
     let transaction = connection.transaction()?;
     let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if version == 0 {
-        transaction.execute_batch(TABLES)?;
-        transaction.pragma_update(None, "user_version", VERSION)?;
+    for (since, tables) in [(1, TABLES), (2, TASK_TABLES)] {
+        if version < since {
+            transaction.execute_batch(tables)?;
+            transaction.pragma_update(None, "user_version", since)?;
+        }
     }
     transaction.commit()
 }

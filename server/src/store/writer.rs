@@ -18,16 +18,19 @@ const BATCH: usize = 64;
 const FORGET_EVERY: u64 = 4096;
 
 /// What the thread is asked for.
-#[derive(Debug)]
 pub(super) enum Job {
     Append {
         events: Vec<Incoming>,
         done: oneshot::Sender<Result<Tally, Arc<rusqlite::Error>>>,
     },
+    Change(Change),
     Close {
         done: oneshot::Sender<()>,
     },
 }
+
+/// Anything else that is to be changed; it answers by itself.
+pub(super) type Change = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// Starts the thread; it ends when it is closed, or nobody is left to ask it.
 pub(super) fn start(
@@ -60,15 +63,19 @@ impl Writer {
     fn run(mut self, mut jobs: mpsc::Receiver<Job>) {
         let mut batch = Vec::with_capacity(BATCH);
         while jobs.blocking_recv_many(&mut batch, BATCH) > 0 {
-            let (mut asked, mut closing) = (Vec::new(), None);
+            let (mut asked, mut changes, mut closing) = (Vec::new(), Vec::new(), None);
             for job in batch.drain(..) {
                 match job {
                     Job::Append { events, done } => asked.push((events, done)),
+                    Job::Change(change) => changes.push(change),
                     Job::Close { done } => closing = Some(done),
                 }
             }
             let (events, waiting): (Vec<_>, Vec<_>) = asked.into_iter().unzip();
-            self.serve(events, waiting);
+            if !events.is_empty() {
+                self.serve(events, waiting);
+            }
+            changes.into_iter().for_each(|change| change(&mut self.connection));
             if let Some(done) = closing {
                 jobs.close();
                 if let Err((_, error)) = self.connection.close() {

@@ -22,15 +22,15 @@ const CONNECT: Duration = Duration::from_millis(2500);
 const LONGEST: u64 = 4096;
 
 /// What came of one attempt.
-pub(super) struct Dialled {
-    pub(super) local: SocketAddr,
-    pub(super) outcome: Outcome,
-    pub(super) offender: Option<IpAddr>,
-    pub(super) stream: Option<TcpStream>,
+pub(crate) struct Dialled {
+    pub(crate) local: SocketAddr,
+    pub(crate) outcome: Outcome,
+    pub(crate) offender: Option<IpAddr>,
+    pub(crate) stream: Option<TcpStream>,
 }
 
 /// Dials from the address where the client's request arrived: the one that NAT and firewalls on the way know.
-pub(super) async fn dial(from: IpAddr, to: SocketAddr) -> Dialled {
+pub(crate) async fn dial(from: IpAddr, to: SocketAddr) -> Dialled {
     let begun = begin(from, to, None);
     let local = begun.as_ref().ok().and_then(|stream| stream.local_addr().ok());
     let (ended, offender) = match begun {

@@ -23,7 +23,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::http::{Ends, Problem, Representation};
 use crate::journal::Journal;
-use dial::Dialled;
+pub(crate) use dial::{Dialled, dial};
 
 /// For so many clients at once.
 const AT_ONCE: usize = 32;
@@ -100,7 +100,7 @@ impl TaskPorts {
             outcome,
             offender,
             stream,
-        } = dial::dial(from, to).await;
+        } = dial(from, to).await;
         let mut answer = TaskPortAnswer {
             from: local,
             to,

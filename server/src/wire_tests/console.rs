@@ -90,7 +90,7 @@ impl Console {
 #[tokio::test]
 async fn whoever_is_not_signed_in_is_led_to_the_sign_in() {
     let console = Console::start().await;
-    for path in ["/", "/live", "/updates", "/clients", "/reports", "/reports/1"] {
+    for path in ["/", "/live", "/updates", "/clients", "/reports", "/reports/1", "/tasks"] {
         let answer = console.get(path, "").await;
         assert_eq!(
             (answer.status, answer.field("location")),
@@ -195,6 +195,42 @@ async fn a_set_is_published_by_a_form_of_the_session_only() {
         .await;
     assert_eq!(answer.status, 422);
     assert!(answer.text().contains("Nothing was published"), "{}", answer.text());
+}
+
+#[tokio::test]
+async fn a_task_is_given_by_a_form_of_the_session_or_by_the_token_only() {
+    let console = Console::start().await;
+    let cookie = console.sign_in().await;
+    let fields = format!("{cookie}{ORIGIN}");
+    let csrf = console.csrf(&cookie).await;
+    let give = async |form: &str| console.post("/tasks", &fields, form).await;
+    assert_eq!(give("csrf=x&task=sync").await.status, 403);
+    for (form, status, words) in [
+        ("task=sync", 404, "no such agent"),
+        ("task=sync&client=pc-1", 404, "no such agent"),
+        ("task=reboot", 422, "is no task"),
+        ("task=sync&client=..", 422, "is not a client name"),
+    ] {
+        let answer = give(&format!("csrf={csrf}&{form}")).await;
+        assert_eq!(answer.status, status, "{form}");
+        assert!(answer.text().contains(words), "{form}: {}", answer.text());
+    }
+    let json = "Content-Type: application/json\r\n";
+    let ask = async |fields: &str, body: &str| {
+        let head = format!("POST /api/tasks HTTP/1.1\r\n{fields}{json}");
+        console.ask(head.trim_end(), body).await.status
+    };
+    assert_eq!(ask(&fields, r#"{"task":"sync"}"#).await, 401);
+    assert_eq!(ask(&console.token(), r#"{"task":"sync"}"#).await, 404);
+    assert_eq!(ask(&console.token(), r#"{"task":"reboot"}"#).await, 422);
+    let tasks = console.server.tasks.as_ref().unwrap();
+    assert!(
+        tasks
+            .give(fwdrill_protocol::task::Order::Sync, None)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]

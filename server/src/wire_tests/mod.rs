@@ -8,6 +8,7 @@ mod lifecycle;
 mod limits;
 mod ranges;
 mod sentinels;
+mod tasks;
 mod tls;
 mod tree;
 
@@ -25,6 +26,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::journal::Journal;
 use crate::store::Store;
+use crate::tasks::TaskDesk;
 use crate::testing::TestDepot;
 use crate::{Config, Role, Server};
 
@@ -66,6 +68,7 @@ struct Running {
     journal: Journal,
     console_password: Option<String>,
     store: Option<Store>,
+    tasks: Option<TaskDesk>,
     shutdown: CancellationToken,
     run: JoinHandle<usize>,
 }
@@ -78,6 +81,7 @@ async fn start(config: Config) -> Running {
         journal: server.journal().clone(),
         console_password: server.console_password().map(str::to_owned),
         store: server.store().cloned(),
+        tasks: server.tasks().cloned(),
         run: tokio::spawn(server.run(shutdown.clone())),
         shutdown,
     }
