@@ -104,6 +104,22 @@ fn a_client_probes(server: &Server) {
     );
 }
 
+/// An agent whose own port nobody reaches, as behind NAT.
+fn an_agent_checks_in(server: &Server) {
+    let token = std::fs::read_to_string(server.state().join(fwdrill_server::TOKEN_FILE)).unwrap();
+    let said = serde_json::json!({
+        "schema": "fwdrill.check-in/1", "client": "pc-behind-nat", "program": "0.1.0", "task_port": support::closed_port(),
+    });
+    let output = std::process::Command::new(support::required("curl"))
+        .args(["--silent", "--fail", "--header"])
+        .arg(format!("Authorization: Bearer {}", token.trim()))
+        .args(["--data", &said.to_string()])
+        .arg(format!("http://{}/check-in", server.at(Flow::Agent)))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", support::stderr(&output));
+}
+
 /// Somebody on this host who updates over FTP.
 fn a_client_updates(server: &Server) {
     let into = tempfile::tempdir().unwrap();
@@ -151,6 +167,23 @@ async fn an_operator_signs_in_sees_a_client_come_publishes_a_set_and_signs_out()
     browser.reads("#verdict", "pass").await;
     browser.reads("main", "FTP passive data").await;
     holds(&browser, "report").await;
+
+    browser.find("a[href='/tasks']").await.click().await.unwrap();
+    browser.reads("main", "No agent has checked in yet").await;
+    an_agent_checks_in(&server);
+    browser.find("a[href='/tasks']").await.click().await.unwrap();
+    browser
+        .find("button[aria-label='Sync now: pc-behind-nat']")
+        .await
+        .click()
+        .await
+        .unwrap();
+    browser.reads("#given", "waiting").await;
+    browser.reads("#given", "cannot be reached: refused").await;
+    an_agent_checks_in(&server);
+    browser.find("main a[href='/tasks']").await.click().await.unwrap();
+    browser.reads("#given", "delivered").await;
+    holds(&browser, "tasks").await;
     tokio::task::block_in_place(|| programs_get_what_the_document_says(&server));
 
     browser.find("a[href='/updates']").await.click().await.unwrap();
@@ -192,7 +225,7 @@ async fn everything_can_be_reached_by_keyboard_in_the_order_of_the_page() {
         .await
         .unwrap();
     browser.reads("#live-status", "Live.").await;
-    for path in ["/", "/clients", "/reports", "/updates"] {
+    for path in ["/", "/clients", "/reports", "/tasks", "/updates"] {
         let address = format!("https://127.0.0.1:{}{path}", server.port(Flow::Console));
         browser.driver.goto(address).await.unwrap();
         let expected = browser.script(FOCUSABLE).await;
