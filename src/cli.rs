@@ -10,7 +10,7 @@ use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::layers::Layers;
 
 use crate::commands::{
-    completions, diagnose, drill, explain, healthcheck, lint, man, probe, publish, rehearse, rules, serve, sync,
+    completions, diagnose, drill, explain, healthcheck, lint, man, probe, publish, rehearse, rules, serve, storm, sync,
 };
 
 /// Try an update service through the firewall before the change reaches production
@@ -49,6 +49,8 @@ pub(crate) enum Command {
     Probe(probe::ProbeArgs),
     /// Be a client: one update cycle, or one after the other
     Sync(sync::SyncArgs),
+    /// Be thousands of clients that update at once, and name the first limit that breaks
+    Storm(storm::StormArgs),
     /// Make and sign the next update set of a depot
     Publish(publish::PublishArgs),
     /// Ask the server on this host whether every port answers (for compose)
@@ -192,11 +194,16 @@ impl Switch {
 
 /// Seconds, as people write them: `3`, `0.5`.
 pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
-    match Duration::try_from_secs_f64(seconds) {
-        Ok(duration) if !duration.is_zero() => Ok(duration),
-        _ => Err("expected more than 0 seconds".to_owned()),
+    match duration(text)? {
+        Duration::ZERO => Err("expected more than 0 seconds".to_owned()),
+        duration => Ok(duration),
     }
+}
+
+/// The same, or none at all: `0`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
+    Duration::try_from_secs_f64(seconds).map_err(|_| "expected a number of seconds, not a negative one".to_owned())
 }
 
 /// `auto`, `epsv` or `pasv`.
@@ -224,6 +231,7 @@ mod tests {
         assert_eq!(seconds("0.5"), Ok(Duration::from_millis(500)));
         for text in ["0", "-1", "x", "inf", "NaN"] {
             assert!(seconds(text).is_err(), "{text}");
+            assert_eq!(duration(text).is_ok(), text == "0", "{text}");
         }
     }
 }

@@ -33,6 +33,7 @@ fn every_help_reads_as_committed() {
         "drill",
         "explain",
         "serve",
+        "storm",
         "man",
         "probe",
         "sync",

@@ -3,7 +3,7 @@
 //! `estate -> plan -> probes -> observations (+ sightings) -> diagnosis -> report`, each step a module: [`plan`] is pure,
 //! [`probe`] is the only one that touches the network, [`observation`] holds facts, [`diagnosis`] reads them, [`report`]
 //! turns what it says into text. [`sync`] is a client's life: an update cycle over the same [`ftp`] and [`http`]; [`events`]
-//! tells the server of it.
+//! tells the server of it. [`storm`] is many clients at once.
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 pub mod clients;
@@ -20,6 +20,7 @@ pub mod probe;
 pub mod report;
 #[cfg(test)]
 mod scripted;
+pub mod storm;
 pub mod sync;
 pub mod tls;
 

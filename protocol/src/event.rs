@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::client_name::ClientName;
 use crate::estate::Mode;
 use crate::report::Report;
+use crate::storm::StormReport;
 
 /// Where events are posted: a JSON array of them, or one.
 pub const EVENTS_PATH: &str = "/events";
@@ -87,6 +88,11 @@ pub enum What {
     ProbeReport {
         /// What came of it.
         report: Box<Report>,
+    },
+    /// Many agents updated at once from one machine.
+    StormReport {
+        /// What it came to.
+        report: Box<StormReport>,
     },
     /// The client had no room for events and dropped the oldest.
     Dropped {

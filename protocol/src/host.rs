@@ -65,6 +65,9 @@ pub struct Counters {
     /// Segments received behind one that was missing.
     #[serde(default)]
     pub out_of_order: u64,
+    /// SYNs sent once more.
+    #[serde(default)]
+    pub syns_sent_again: u64,
 }
 
 impl Counters {
@@ -86,6 +89,7 @@ impl Counters {
             retransmit_fails: more("TCPRetransFail"),
             sent_again: tcp("RetransSegs"),
             out_of_order: more("TCPOFOQueue"),
+            syns_sent_again: more("TCPSynRetrans"),
         })
     }
 
@@ -102,6 +106,7 @@ impl Counters {
             retransmit_fails: self.retransmit_fails.saturating_sub(before.retransmit_fails),
             sent_again: self.sent_again.saturating_sub(before.sent_again),
             out_of_order: self.out_of_order.saturating_sub(before.out_of_order),
+            syns_sent_again: self.syns_sent_again.saturating_sub(before.syns_sent_again),
         }
     }
 
@@ -136,7 +141,7 @@ mod tests {
     const SNMP: &str = "Ip: Forwarding DefaultTTL InReceives InHdrErrors InAddrErrors ForwDatagrams InUnknownProtos InDiscards InDelivers\n\
                         Ip: 1 64 1000 0 0 100 0 0 880\n\
                         Tcp: RtoAlgorithm AttemptFails RetransSegs OutRsts\nTcp: 1 7 8 9\n";
-    const NETSTAT: &str = "TcpExt: SyncookiesSent ListenOverflows IPReversePathFilter TCPOFOQueue TCPRetransFail\nTcpExt: 0 5 2 6 3\nIpExt: InNoRoutes\nIpExt: 4\n";
+    const NETSTAT: &str = "TcpExt: SyncookiesSent ListenOverflows IPReversePathFilter TCPOFOQueue TCPRetransFail TCPSynRetrans\nTcpExt: 0 5 2 6 3 4\nIpExt: InNoRoutes\nIpExt: 4\n";
     const SNMP6: &str =
         "Ip6InReceives                   \t50\nIp6InDelivers                   \t40\nIp6OutForwDatagrams \t0\n";
 
@@ -159,7 +164,10 @@ mod tests {
             (counters.out_resets, counters.attempt_fails, counters.undelivered()),
             (9, 7, 30)
         );
-        assert_eq!((counters.sent_again, counters.out_of_order), (8, 6));
+        assert_eq!(
+            (counters.sent_again, counters.out_of_order, counters.syns_sent_again),
+            (8, 6, 4)
+        );
         assert_eq!(counters.since(&counters), Counters::default());
     }
 

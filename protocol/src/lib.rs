@@ -10,6 +10,7 @@
 //! - [`sweep`]: the whole passive range answering at once
 //! - [`task`]: what the server has clients do; [`task_port`]: the server dials the client
 //! - [`finding`] and [`report`]: what the client concludes; [`explain`]: what each finding means
+//! - [`storm`]: what many clients at once came to
 //! - [`lint`]: what is wrong with an estate without any traffic
 //! - [`update_set`]: manifest, version answer and signature of what is downloaded
 //! - [`ftp_reply`]: the replies of an FTP control connection
@@ -32,6 +33,7 @@ pub mod report;
 #[cfg(test)]
 mod schema;
 pub mod sighting;
+pub mod storm;
 pub mod sweep;
 pub mod task;
 pub mod task_port;

@@ -10,6 +10,7 @@ use crate::estate::port_set::PortSet;
 use crate::event::{ClientEvent, Receipt};
 use crate::report::Report;
 use crate::sighting::Sighting;
+use crate::storm::{LifeLine, StormReport};
 use crate::task::{CheckIn, Orders, Task, TaskReceipt};
 
 /// How moments are written.
@@ -78,6 +79,8 @@ fn the_published_schemas_are_those_of_what_is_written() {
         ("task-receipt", schema::<TaskReceipt>(TaskReceipt::SCHEMA)),
         ("check-in", schema::<CheckIn>(CheckIn::SCHEMA)),
         ("orders", schema::<Orders>(Orders::SCHEMA)),
+        ("storm", schema::<StormReport>(StormReport::SCHEMA)),
+        ("life", schema::<LifeLine>(LifeLine::SCHEMA)),
     ] {
         let file = format!("{}/../docs/schema/{name}.schema.json", env!("CARGO_MANIFEST_DIR"));
         if std::env::var("INSTA_UPDATE").is_ok_and(|update| update == "always") {

@@ -78,6 +78,14 @@ fn read_list(path: &Path) -> anyhow::Result<PortSet> {
 
 /// What this host takes for outgoing connections; `None` where its kernel does not tell.
 fn this_host() -> Option<Ephemeral> {
+    local_ports().map(|ports| Ephemeral {
+        ports,
+        source: Source::ThisHost,
+    })
+}
+
+/// The ports of that.
+pub(super) fn local_ports() -> Option<PortSet> {
     const DIRECTORY: &str = "/proc/sys/net/ipv4";
     let read = |name: &str| match std::fs::read_to_string(Path::new(DIRECTORY).join(name)) {
         Ok(text) => Some(text),
@@ -90,8 +98,5 @@ fn this_host() -> Option<Ephemeral> {
     let mut ends = range.split_whitespace().map(|port| port.parse::<u16>().ok());
     let (low, high) = (ends.next()??, ends.next()??);
     let reserved: PortSet = read("ip_local_reserved_ports")?.trim().parse().ok()?;
-    Some(Ephemeral {
-        ports: PortSet::range(low, high).without(&reserved),
-        source: Source::ThisHost,
-    })
+    Some(PortSet::range(low, high).without(&reserved))
 }

@@ -12,6 +12,7 @@ pub(crate) mod publish;
 pub(crate) mod rehearse;
 pub(crate) mod rules;
 pub(crate) mod serve;
+pub(crate) mod storm;
 pub(crate) mod sync;
 mod waiting;
 
@@ -28,6 +29,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Serve(args) => serve::run(args).await,
         Command::Probe(args) => probe::run(args, quiet).await,
         Command::Sync(args) => sync::run(args, quiet).await,
+        Command::Storm(args) => storm::run(args, quiet).await,
         Command::Publish(args) => publish::run(args).await,
         Command::Healthcheck(args) => healthcheck::run(args).await,
         Command::Lint(args) => lint::run(args),

@@ -120,7 +120,7 @@ pub(crate) async fn run(args: SyncArgs, quiet: bool) -> Result<Exit, Failure> {
     }
 }
 
-fn public_key(given: &str) -> anyhow::Result<PublicKey> {
+pub(super) fn public_key(given: &str) -> anyhow::Result<PublicKey> {
     let text = if given.starts_with("RW") {
         given.to_owned()
     } else {

@@ -21,6 +21,7 @@ pub struct Data {
     pub(super) peer: SocketAddr,
     pub(super) stall: Duration,
     pub(super) buffer: BytesMut,
+    pub(super) chunk: usize,
     pub(super) moved: u64,
 }
 
@@ -44,8 +45,15 @@ impl Data {
             peer,
             stall: limits.stall,
             buffer: BytesMut::new(),
+            chunk: CHUNK,
             moved: 0,
         }
+    }
+
+    /// Takes at most `bytes` in one read, for who has many connections.
+    pub fn in_chunks_of(mut self, bytes: usize) -> Self {
+        self.chunk = bytes;
+        self
     }
 
     /// The address that was dialled.
@@ -60,7 +68,7 @@ impl Data {
 
     /// The next bytes; `None` when the server has closed in order.
     pub(super) async fn receive(&mut self, what: &str) -> Result<Option<Bytes>, FtpError> {
-        self.buffer.reserve(CHUNK);
+        self.buffer.reserve(self.chunk);
         match timeout(self.stall, self.stream.read_buf(&mut self.buffer)).await {
             Ok(Ok(0)) => Ok(None),
             Ok(Ok(length)) => {

@@ -160,7 +160,7 @@ fn growth(before: Option<Counters>, after: Option<Counters>) -> Option<Counters>
 }
 
 /// This host's own counters.
-pub(super) fn here() -> Option<Counters> {
+pub(crate) fn here() -> Option<Counters> {
     let text = |name: &str| std::fs::read_to_string(format!("/proc/net/{name}"));
     Counters::parse(
         &text("snmp").ok()?,

@@ -44,6 +44,7 @@ use crate::observation::{
 use crate::plan::{Depth, Plan, Range};
 use endurance::idle;
 use ftp::{Privacy, Wanted};
+pub(crate) use knock::here as counters_here;
 use meanwhile::Meanwhile;
 use socket::Reach;
 

@@ -6,6 +6,7 @@ mod json;
 mod junit;
 mod markdown;
 mod sarif;
+mod storm;
 mod tap;
 mod text;
 mod words;
@@ -15,6 +16,7 @@ use std::str::FromStr;
 
 use fwdrill_protocol::report::Report;
 
+pub use storm::text as storm_text;
 pub use tap::{Fact, Point, Tap};
 
 macro_rules! formats {

@@ -29,15 +29,19 @@ fn document(text: &mut String, report: &Report) -> std::fmt::Result {
         words::printable(&words::title(report)),
         words::meaning(report)
     )?;
-    for (at, finding) in report.findings.iter().enumerate() {
-        self::finding(text, finding, at == 0)?;
-    }
+    causes(text, &report.findings)?;
     unexplained(text, report)?;
     life(text, report)?;
     flows(text, report)?;
-    why(text, report)?;
+    why(text, &report.findings)?;
     clients(text, report)?;
     footer(text, report)
+}
+
+/// What is wrong and what to do, the cause first.
+pub(super) fn causes(text: &mut String, findings: &[Finding]) -> std::fmt::Result {
+    let mut findings = findings.iter().enumerate();
+    findings.try_for_each(|(at, finding)| self::finding(text, finding, at == 0))
 }
 
 /// What is wrong and what to do, and nothing else.
@@ -143,8 +147,8 @@ fn row(flow: &FlowResult) -> [String; 9] {
 }
 
 /// The evidence, by finding.
-fn why(text: &mut String, report: &Report) -> std::fmt::Result {
-    for finding in report.findings.iter().filter(|finding| !finding.evidence.is_empty()) {
+pub(super) fn why(text: &mut String, findings: &[Finding]) -> std::fmt::Result {
+    for finding in findings.iter().filter(|finding| !finding.evidence.is_empty()) {
         writeln!(text, "\nWhy {BOLD}{}{BOLD:#}", finding.id)?;
         for line in &finding.evidence {
             paragraph(text, "  - ", "    ", line)?;
@@ -189,7 +193,7 @@ fn footer(text: &mut String, report: &Report) -> std::fmt::Result {
 }
 
 /// Wraps at [`WIDTH`]; `first` may hold colour codes, so the indent of what follows is given apart.
-fn paragraph(text: &mut String, first: &str, following: &str, words: &str) -> std::fmt::Result {
+pub(super) fn paragraph(text: &mut String, first: &str, following: &str, words: &str) -> std::fmt::Result {
     // Addresses, ranges and ids stay in one piece.
     let options = textwrap::Options::new(WIDTH - following.len())
         .word_separator(textwrap::WordSeparator::AsciiSpace)
@@ -202,7 +206,7 @@ fn paragraph(text: &mut String, first: &str, following: &str, words: &str) -> st
     Ok(())
 }
 
-fn colour(verdict: Verdict) -> AnsiColor {
+pub(super) fn colour(verdict: Verdict) -> AnsiColor {
     match verdict {
         Verdict::Pass => AnsiColor::Green,
         Verdict::Fail => AnsiColor::Red,

@@ -52,6 +52,7 @@ pub use progress::{Event, How, Progress};
 pub use retry::Retry;
 pub use server::Server;
 pub use uploads::Uploads;
+pub(crate) use uploads::sysinfo;
 
 /// What one update cycle needs to know.
 #[derive(Debug, Clone)]

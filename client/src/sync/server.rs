@@ -1,9 +1,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use futures_util::future::select_ok;
 use fwdrill_protocol::estate::Estate;
 
 use super::SyncError;
+use crate::connection::connect;
 use crate::tls::Trust;
 
 /// How long a name may take to resolve.
@@ -57,6 +59,13 @@ impl Server {
         Ok(Server::with(host.to_owned(), addresses, estate))
     }
 
+    /// Whether its version port accepts a connection now, at one of its addresses.
+    pub async fn answers(&self, limit: Duration) -> bool {
+        let ports = self.addresses.iter().map(|address| (*address, self.version).into());
+        let dialled = ports.map(|to| Box::pin(connect(to, limit)));
+        !self.addresses.is_empty() && select_ok(dialled).await.is_ok()
+    }
+
     fn with(host: String, addresses: Vec<IpAddr>, estate: &Estate) -> Self {
         Server {
             host,
@@ -69,7 +78,7 @@ impl Server {
     }
 
     /// What a Host header says (RFC 9110 section 7.2).
-    pub(super) fn authority(&self, port: u16) -> String {
+    pub(crate) fn authority(&self, port: u16) -> String {
         if self.host.contains(':') {
             format!("[{}]:{port}", self.host)
         } else {

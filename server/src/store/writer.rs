@@ -254,7 +254,7 @@ fn sum_up(transaction: &Transaction<'_>, incoming: &Incoming, now: i64, seq: i64
                 report.verdict.name(),
                 report.findings.first().map(|finding| finding.id.name())
             ])?,
-        What::VersionSeen { .. } | What::Dropped { .. } | What::Other => 0,
+        What::VersionSeen { .. } | What::StormReport { .. } | What::Dropped { .. } | What::Other => 0,
     };
     Ok(())
 }
@@ -303,6 +303,7 @@ fn kind(what: &What) -> &'static str {
         What::SyncDone { .. } => "sync-done",
         What::SyncFailed { .. } => "sync-failed",
         What::ProbeReport { .. } => "probe-report",
+        What::StormReport { .. } => "storm-report",
         What::Dropped { .. } => "dropped",
         What::Other => "other",
     }

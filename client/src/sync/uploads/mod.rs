@@ -1,7 +1,7 @@
 //! What a client sends after a cycle: system information and its log.
 
 mod mwav_log;
-mod sysinfo;
+pub(crate) mod sysinfo;
 
 use fwdrill_protocol::estate::Mode;
 use fwdrill_protocol::update_set::Manifest;
@@ -41,7 +41,7 @@ impl UpdateCycle {
             return Ok(outcome);
         };
         let files = [
-            ("sysinfo.json", sysinfo::render(self, manifest)),
+            ("sysinfo.json", sysinfo::render(&self.client, &self.into, manifest)),
             ("mwav.log", mwav_log::render(self, manifest, &outcome)),
         ];
         let mut done = Vec::new();

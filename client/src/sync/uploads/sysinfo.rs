@@ -1,10 +1,9 @@
 use std::path::Path;
 
+use fwdrill_protocol::client_name::ClientName;
 use fwdrill_protocol::update_set::Manifest;
 use jiff::Timestamp;
 use serde::Serialize;
-
-use crate::sync::UpdateCycle;
 
 /// `sysinfo.json`: facts about this host, as far as they can be had.
 #[derive(Debug, Serialize)]
@@ -40,15 +39,15 @@ struct UpdateSet<'a> {
     expires: Timestamp,
 }
 
-/// The text of `sysinfo.json`.
-pub(super) fn render(cycle: &UpdateCycle, manifest: &Manifest) -> String {
+/// The text of `sysinfo.json` of a client that keeps its sets in `directory`.
+pub(crate) fn render(client: &ClientName, directory: &Path, manifest: &Manifest) -> String {
     let name = rustix::system::uname();
     let system = rustix::system::sysinfo();
     let unit = u64::from(system.mem_unit);
     let information = SystemInformation {
         schema: "fwdrill.sysinfo/1",
         taken: Timestamp::now(),
-        client: cycle.client.as_str(),
+        client: client.as_str(),
         host_name: name.nodename().to_string_lossy().into_owned(),
         operating_system: operating_system(),
         kernel: format!(
@@ -63,7 +62,7 @@ pub(super) fn render(cycle: &UpdateCycle, manifest: &Manifest) -> String {
             total: system.totalram.saturating_mul(unit),
             free: system.freeram.saturating_mul(unit),
         },
-        disk: disk_of(&cycle.into),
+        disk: disk_of(directory),
         fwdrill: env!("CARGO_PKG_VERSION"),
         update_set: UpdateSet {
             version: manifest.version(),
