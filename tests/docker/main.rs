@@ -7,6 +7,7 @@
 mod engine;
 mod image;
 mod labs;
+mod published;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -36,6 +37,9 @@ fn the_image_keeps_its_promises_and_every_lab_finds_what_its_file_expects() {
         image::understands_every_name(&images)
     });
     part("names in conflict are refused", &|| image::refuses_conflicts(&images));
+    part("published ports may have other numbers outside", &|| {
+        published::may_have_other_numbers(&images);
+    });
     let labs = labs::all();
     assert!(labs.len() >= 8, "{labs:?}");
     for lab in &labs {
