@@ -20,9 +20,9 @@ mod ruleset;
 mod source;
 mod topology;
 pub(crate) mod trace;
+mod views;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,7 +37,7 @@ use decision::Decided;
 use path::{Programs, View};
 use ruleset::Ruleset;
 pub(crate) use topology::Description;
-use topology::{Family, Topology};
+use topology::Topology;
 
 use super::run;
 
@@ -140,7 +140,7 @@ pub(crate) async fn prepare(request: Request) -> anyhow::Result<Prepared> {
         facts.join(old.facts.clone());
     }
     if topology.server.is_empty() {
-        let (server, why) = server_of(&facts, &request.estate)?;
+        let (server, why) = views::server_of(&facts, &request.estate)?;
         if topology.zone_of(server).is_none() {
             bail!("the ruleset translates to {server}, which lies in none of the networks described");
         }
@@ -154,7 +154,7 @@ pub(crate) async fn prepare(request: Request) -> anyhow::Result<Prepared> {
         environment: request.environment,
         trace: request.trace,
     };
-    let views = views(&topology, &facts, &request.estate, &mut programs, &mut notes);
+    let views = views::all(&topology, &facts, &request.estate, &mut programs, &mut notes);
     let known: BTreeSet<&str> = views.iter().map(|view| view.vantage.as_str()).collect();
     if let Some(unknown) = request.vantages.iter().find(|name| !known.contains(name.as_str())) {
         let known: Vec<&str> = known.into_iter().collect();
@@ -282,123 +282,6 @@ impl Outcome {
             .filter_map(|seen| Some(seen.report.as_ref().ok()?.verdict))
             .fold(begin, Verdict::worse)
     }
-}
-
-/// The server, where the ruleset leaves one answer only.
-fn server_of(facts: &facts::Facts, estate: &Estate) -> anyhow::Result<(IpAddr, String)> {
-    let ours: Vec<u16> = estate.flows().filter_map(|flow| estate.port(flow)).collect();
-    let planned = facts
-        .translations
-        .iter()
-        .filter(|translation| ours.iter().any(|port| translation.ports.contains(*port)));
-    let planned: BTreeSet<IpAddr> = planned.map(|translation| translation.target).collect();
-    let all: BTreeSet<IpAddr> = facts
-        .translations
-        .iter()
-        .map(|translation| translation.target)
-        .collect();
-    for targets in [&planned, &all] {
-        if let (1, Some(server)) = (targets.len(), targets.first()) {
-            return Ok((
-                *server,
-                format!("the server is {server}: the ruleset translates the service's ports to it"),
-            ));
-        }
-    }
-    let candidates: Vec<String> = if planned.is_empty() { all } else { planned }
-        .iter()
-        .map(IpAddr::to_string)
-        .collect();
-    if candidates.is_empty() {
-        bail!("which is the server? the ruleset translates to nobody: give --server ADDRESS");
-    }
-    bail!(
-        "which is the server? the ruleset translates to {}: give --server ADDRESS",
-        candidates.join(", ")
-    )
-}
-
-/// Every place that a client stands in, and what it dials.
-fn views(
-    topology: &Topology,
-    facts: &facts::Facts,
-    estate: &Estate,
-    programs: &mut Programs,
-    notes: &mut Vec<String>,
-) -> Vec<View> {
-    let mut views = Vec::new();
-    let Some(outside) = topology.outside() else {
-        return views;
-    };
-    for family in [Family::V4, Family::V6] {
-        let Some(server) = family.pick(&topology.server) else {
-            continue;
-        };
-        let translated = facts
-            .translations
-            .iter()
-            .any(|translation| translation.target == server);
-        let public: Vec<IpAddr> = outside.of(family).map(|net| net.addr()).collect();
-        let target = match translated.then(|| public_address(&public, facts, estate)).flatten() {
-            Some(target) => {
-                notes.push(format!(
-                    "clients dial {target}: the ruleset translates to the server, {server}"
-                ));
-                if family == Family::V4 && estate.ftp.advertised_address.is_none() {
-                    programs.server.push(format!("--set=ftp.advertised_address={target}"));
-                    notes.push(format!(
-                        "the server advertises {target} in its 227 replies: the estate names no ftp.advertised_address"
-                    ));
-                }
-                target
-            }
-            None => {
-                notes.push(format!("clients dial {server}: the ruleset translates nothing to it"));
-                server
-            }
-        };
-        let mut view = |vantage: &str, client: Option<IpAddr>| {
-            let dialled = topology.dial.get(vantage).and_then(|addresses| family.pick(addresses));
-            views.extend(client.map(|client| View {
-                vantage: vantage.to_owned(),
-                family,
-                client,
-                target: dialled.unwrap_or(target),
-                server,
-            }));
-        };
-        if !public.is_empty() {
-            view("outside", topology.client(family, &facts.networks));
-        }
-        for zone in topology.zones.iter().filter(|zone| zone.name != outside.name) {
-            // Who has the server on the same cable meets the firewall only by way of its outside address.
-            if translated || zone.net_of(server).is_none() {
-                view(&zone.name, zone.of(family).next().and_then(|net| topology.free(net)));
-            }
-        }
-        view("update-agent", family.pick(&topology.update_agent));
-    }
-    views
-}
-
-/// Of several outside addresses the one that is advertised, or that a rule names.
-fn public_address(public: &[IpAddr], facts: &facts::Facts, estate: &Estate) -> Option<IpAddr> {
-    let said = [
-        estate.ftp.advertised_address.as_ref().map(ToString::to_string),
-        estate.server.host.clone(),
-    ];
-    let said = said
-        .into_iter()
-        .flatten()
-        .filter_map(|text| text.parse::<IpAddr>().ok());
-    let named = public
-        .iter()
-        .copied()
-        .filter(|address| facts.networks.contains(&(*address).into()));
-    said.filter(|address| public.contains(address))
-        .chain(named)
-        .chain(public.iter().copied())
-        .next()
 }
 
 /// The variables of the environment that an estate is made of, among others.
