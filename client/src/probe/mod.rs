@@ -158,21 +158,35 @@ async fn first(site: &Site<'_>, seen: &mut Observations, flows: Vec<Flow>) -> Op
 /// The passive range, and what the server saw.
 async fn ranges(site: &Site<'_>, seen: &mut Observations, known: Option<PassiveObservation>) {
     seen.endurance.speed = endurance::speed(site, seen).await;
-    match known {
-        Some(known) => seen.passive = known,
-        None if passive::is_wanted(site, seen) => {
-            if let Ok(observed) = timeout(site.left() + ONE_MORE, passive::observe(site, seen)).await {
-                seen.passive = observed;
+    let swept = async {
+        match known {
+            None if passive::is_wanted(site, seen) => {
+                timeout(site.left() + ONE_MORE, passive::observe(site, seen)).await.ok()
             }
+            known => known,
         }
-        None => {}
+    };
+    // Both count on seconds of silence, and in a rehearsal nobody else's packets come in between.
+    let brief = site.plan.depth == Depth::Brief;
+    let beside = async {
+        match brief {
+            true => task_port::ask(site, seen).await,
+            false => None,
+        }
+    };
+    let (swept, asked) = tokio::join!(swept, beside);
+    if let Some(swept) = swept {
+        seen.passive = swept;
     }
     debug!(left = ?site.left(), "passive range");
     let _ = timeout(site.left() + ONE_MORE, content::explore_thoroughly(site, seen)).await;
     seen.beside = timeout(site.left() + ONE_MORE, beside::ask(site, seen))
         .await
         .unwrap_or_default();
-    seen.task_port = task_port::ask(site, seen).await;
+    seen.task_port = match brief {
+        true => asked,
+        false => task_port::ask(site, seen).await,
+    };
     let fetched = async {
         match site.plan.evidence {
             true => site.evidence(seen).await,

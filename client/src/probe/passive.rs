@@ -171,12 +171,19 @@ async fn one_by_one(site: &Site<'_>, seen: &Observations, ports: &[PassivePort])
     if silent.is_empty() || silent.len() == ports.len() {
         return Vec::new();
     }
-    let enough = if site.plan.depth == Depth::Brief { 1 } else { SLOWLY };
+    let brief = site.plan.depth == Depth::Brief;
+    let enough = if brief { 1 } else { SLOWLY };
+    // The SYNs of the sweep went out all at once, and none was repeated before they were given up.
+    let since = if brief {
+        site.limits.data_connect.min(APART)
+    } else {
+        Duration::ZERO
+    };
     let steps = enough.min(silent.len());
     let chosen = (0..steps).map(|step| silent[step * (silent.len() - 1) / (steps - 1).max(1)]);
     let listens = ports.iter().any(|tried| tried.answered_as.is_some());
     let slowly = chosen.enumerate().map(|(turn, port)| async move {
-        sleep(APART * u32::try_from(turn + 1).unwrap_or(1)).await;
+        sleep(APART * u32::try_from(turn + 1).unwrap_or(1) - since).await;
         attempt(site, port, listens).await
     });
     futures_util::future::join_all(slowly).await

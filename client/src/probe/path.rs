@@ -76,15 +76,20 @@ pub(super) async fn explore(site: &Site<'_>, seen: &Observations) -> PathFacts {
             join_all(silent.map(|suspect| connect(suspect.to, if brief { site.limits.connect } else { PATIENT })))
         )
     };
-    let Ok((traces, patient)) = timeout(site.left(), walked).await else {
-        return facts;
-    };
-    facts.traces = traces;
-    facts.patient = patient.into_iter().map(|(attempt, _)| attempt).collect();
     let ttls = answering
         .iter()
         .map(|(to, outcome)| answer_ttl(*to, *outcome, patience));
-    let ttls = timeout(site.left(), join_all(ttls)).await.unwrap_or_default();
+    let walked = async { timeout(site.left(), walked).await };
+    let ttls = async { timeout(site.left(), join_all(ttls)).await.unwrap_or_default() };
+    // A firewall in production may mind many SYNs at a time.
+    let (walked, ttls) = match brief {
+        true => tokio::join!(walked, ttls),
+        false => (walked.await, ttls.await),
+    };
+    if let Ok((traces, patient)) = walked {
+        facts.traces = traces;
+        facts.patient = patient.into_iter().map(|(attempt, _)| attempt).collect();
+    }
     facts.answers = ttls.into_iter().flatten().collect();
     facts
 }

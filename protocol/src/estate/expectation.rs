@@ -11,6 +11,9 @@ pub type Expectations = BTreeMap<Flow, Expected>;
 /// Where a client stands unless it says otherwise: beyond the firewall.
 pub const OUTSIDE: &str = "outside";
 
+/// Behind the firewall that the server stands behind.
+pub const INSIDE: &str = "inside";
+
 /// The server's own host, from which no firewall is crossed.
 pub const SERVER: &str = "server";
 

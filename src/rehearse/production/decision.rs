@@ -15,7 +15,7 @@ use super::trace::{KernelChain, Packet, Step, Trace};
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct Decision {
     pub(crate) flow: Flow,
-    /// The server's answer (SYN-ACK); else the client's SYN.
+    /// The answer (SYN-ACK) to who began: the client, or for tasks the server. Else the SYN.
     pub(crate) answer: bool,
     pub(crate) fate: Fate,
     /// What decided; none: no rule and no policy stood in the way.
@@ -63,7 +63,7 @@ pub(crate) struct Decided {
 pub(super) fn decisions(trace: &Trace, ruleset: &Ruleset, estate: &Estate) -> Vec<Decided> {
     let mut ports: BTreeMap<Decision, Vec<u16>> = BTreeMap::new();
     for packet in &trace.packets {
-        let Some(flow) = flow(packet.port, estate) else {
+        let Some(flow) = flow(packet, estate) else {
             continue;
         };
         if let Some(decision) = decision(flow, packet, trace, ruleset) {
@@ -81,6 +81,7 @@ impl Decided {
     /// One line for people.
     pub(crate) fn told(&self) -> String {
         let Decision {
+            flow,
             answer,
             fate,
             by,
@@ -89,7 +90,12 @@ impl Decided {
             to_firewall,
             ..
         } = &self.decision;
-        let what = if *answer { "the server's answer" } else { "the request" };
+        let what = match (*flow == Flow::Tasks, *answer) {
+            (false, false) => "the request",
+            (false, true) => "the server's answer",
+            (true, false) => "the server's request",
+            (true, true) => "the client's answer",
+        };
         let mut text = match fate {
             Fate::Dropped => format!("{what} was dropped by "),
             Fate::Rejected => format!("{what} was rejected by "),
@@ -135,7 +141,11 @@ impl By {
     }
 }
 
-fn flow(port: u16, estate: &Estate) -> Option<Flow> {
+fn flow(packet: &Packet, estate: &Estate) -> Option<Flow> {
+    let port = packet.port;
+    if packet.by_server {
+        return (estate.port(Flow::Tasks) == Some(port)).then_some(Flow::Tasks);
+    }
     let named = estate.flows().find(|flow| estate.port(*flow) == Some(port));
     named.or_else(|| estate.ftp.passive_ports.contains(port).then_some(Flow::FtpPassive))
 }
@@ -274,6 +284,7 @@ mod tests {
         std::fs::write(&file, text).unwrap();
         let ruleset = Ruleset::read(&[file], false).unwrap();
         let packet = Packet {
+            by_server: false,
             answer,
             port: 2021,
             steps,

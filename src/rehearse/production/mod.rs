@@ -165,6 +165,7 @@ pub(crate) async fn prepare(request: Request) -> anyhow::Result<Prepared> {
     }
     let meant = |view: &View| request.vantages.is_empty() || request.vantages.contains(&view.vantage);
     let views: Vec<View> = views.into_iter().filter(meant).collect();
+    notes.extend(views::note_of_tasks(&views, &request.estate));
     if views.is_empty() {
         bail!("no client could stand anywhere: the outside and the server have no address family in common");
     }

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use anyhow::Context;
+use fwdrill_protocol::flow::Expected;
 use ipnet::IpNet;
 
 use super::ruleset::Ruleset;
@@ -28,6 +29,8 @@ pub(super) struct View {
     /// What it dials.
     pub(super) target: IpAddr,
     pub(super) server: IpAddr,
+    /// What is expected of tasks from the server to this client, where it is not the estate's word.
+    pub(super) tasks: Option<Expected>,
 }
 
 /// What both ends are told besides.
@@ -57,6 +60,10 @@ pub(super) fn lab(view: &View, topology: &Topology, ruleset: &Ruleset, programs:
         serve.push("--set=server.bind=::".to_owned());
     }
     let target = [view.target.to_string()];
+    let tasks = view
+        .tasks
+        .map(|expected| format!("--set=expect.{}.tasks={}", view.vantage, expected.name()));
+    let tasks: Vec<String> = tasks.into_iter().collect();
     Ok(Lab {
         hosts: network.hosts.into_values().collect(),
         wires: network
@@ -70,7 +77,14 @@ pub(super) fn lab(view: &View, topology: &Topology, ruleset: &Ruleset, programs:
         daemons_after: Vec::new(),
         probe: process(
             CLIENT,
-            &[&word(&["probe"]), &target, &probe, &programs.estate, &programs.probe],
+            &[
+                &word(&["probe"]),
+                &target,
+                &probe,
+                &programs.estate,
+                &tasks,
+                &programs.probe,
+            ],
         ),
         programs: BTreeMap::new(),
         keep: false,

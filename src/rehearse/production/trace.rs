@@ -21,9 +21,11 @@ pub(crate) struct Trace {
 /// Packets alike, and which rules they met.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Packet {
-    /// From the server; else from the client.
+    /// Of a conversation that the server begins; else of the client's.
+    pub(super) by_server: bool,
+    /// From who did not begin (SYN-ACK); else the SYN.
     pub(super) answer: bool,
-    /// The server's side of it, before any translation.
+    /// Where the conversation goes to, before any translation.
     pub(super) port: u16,
     pub(super) steps: Vec<Step>,
     /// How many of them.
@@ -94,15 +96,29 @@ fn packet(header: &str, client: IpAddr, server: IpAddr) -> Option<Packet> {
         header[at + key.len()..].split_whitespace().next()
     };
     let from: IpAddr = after(" ip saddr ").or_else(|| after(" ip6 saddr "))?.parse().ok()?;
-    let answer = from == server;
-    (answer || from == client).then_some(())?;
+    (from == server || from == client).then_some(())?;
+    let flags = header.split_once("tcp flags == ")?.1.split(" tcp ").next()?;
+    let answer = acknowledges(flags);
     let port = after(if answer { "tcp sport " } else { "tcp dport " })?.parse().ok()?;
     Some(Packet {
+        by_server: (from == server) != answer,
         answer,
         port,
         steps: Vec::new(),
         count: 1,
     })
+}
+
+/// Whether TCP flags have ACK, by name or in a number: nft 1.0.6 says `syn` and `0x12`.
+fn acknowledges(flags: &str) -> bool {
+    match flags
+        .trim()
+        .strip_prefix("0x")
+        .map(|digits| u8::from_str_radix(digits, 16))
+    {
+        Some(Ok(bits)) => bits & 0x10 != 0,
+        _ => flags.contains("ack"),
+    }
 }
 
 fn step(chain: ChainName, what: &str) -> Option<Step> {
@@ -128,11 +144,13 @@ fn step(chain: ChainName, what: &str) -> Option<Step> {
 
 /// A port that is tried ten times needs to be told of once.
 fn alike(packets: Vec<Packet>) -> Vec<Packet> {
-    let mut counted: BTreeMap<(bool, u16, Vec<Step>), usize> = BTreeMap::new();
+    let mut counted: BTreeMap<(bool, bool, u16, Vec<Step>), usize> = BTreeMap::new();
     for packet in packets {
-        *counted.entry((packet.answer, packet.port, packet.steps)).or_default() += packet.count;
+        let alike = (packet.by_server, packet.answer, packet.port, packet.steps);
+        *counted.entry(alike).or_default() += packet.count;
     }
-    let packet = |((answer, port, steps), count)| Packet {
+    let packet = |((by_server, answer, port, steps), count)| Packet {
+        by_server,
         answer,
         port,
         steps,
@@ -182,7 +200,7 @@ trace id ece1a14e ip filter FORWARD packet: iif "eth0" oif "eth1" ip saddr 198.5
 trace id ece1a14e ip filter FORWARD rule tcp dport 2021 jump LOGDROP # handle 5 (verdict jump LOGDROP)
 trace id ece1a14e ip filter LOGDROP rule limit rate 3/minute log prefix "x " # handle 6 (verdict continue)
 trace id ece1a14e ip filter LOGDROP rule counter reject # handle 7 (verdict drop)
-trace id ece1a14e inet fwdrill_trace prerouting packet: iif "eth0" ip saddr 192.0.2.77 ip daddr 203.0.113.2 tcp sport 1 tcp dport 2021 
+trace id ece1a14e inet fwdrill_trace prerouting packet: iif "eth0" ip saddr 192.0.2.77 ip daddr 203.0.113.2 tcp sport 1 tcp dport 2021 tcp flags == syn tcp window 1 
 trace id ece1a14e ip filter FORWARD policy drop 
 "#;
 
@@ -212,6 +230,27 @@ trace id ece1a14e ip filter FORWARD policy drop
         ];
         assert_eq!(told, expected);
         assert_eq!(packet.steps[2].rule, "counter reject");
+    }
+
+    #[test]
+    fn who_began_a_conversation_shows_by_its_flags_and_by_who_sent_them() {
+        let packet = |from: &str, ports: &str, flags: &str| {
+            let header = format!(
+                "iif \"eth1\" ip saddr {from} ip daddr 192.0.2.1 {ports} tcp flags == {flags} tcp window 64240 "
+            );
+            let packet = packet(&header, [198, 51, 100, 10].into(), [10, 20, 0, 10].into());
+            packet.map(|packet| (packet.by_server, packet.answer, packet.port))
+        };
+        let (client, server) = ("198.51.100.10", "10.20.0.10");
+        let to = |port| format!("tcp sport 50000 tcp dport {port}");
+        assert_eq!(packet(client, &to(2021), "syn"), Some((false, false, 2021)));
+        assert_eq!(packet(server, &to(2222), "syn"), Some((true, false, 2222)));
+        for flags in ["0x12", "syn | ack", "0x52"] {
+            let from = |port| format!("tcp sport {port} tcp dport 50000");
+            assert_eq!(packet(server, &from(2021), flags), Some((false, true, 2021)), "{flags}");
+            assert_eq!(packet(client, &from(2222), flags), Some((true, true, 2222)), "{flags}");
+        }
+        assert_eq!(packet("192.0.2.77", &to(2021), "syn"), None);
     }
 
     #[test]

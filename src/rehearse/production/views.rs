@@ -5,6 +5,8 @@ use std::net::IpAddr;
 
 use anyhow::bail;
 use fwdrill_protocol::estate::Estate;
+use fwdrill_protocol::estate::expectation::OUTSIDE;
+use fwdrill_protocol::flow::{Expected, Flow};
 
 use super::facts::Facts;
 use super::path::{Programs, View};
@@ -57,6 +59,7 @@ pub(super) fn all(
                 client,
                 target: dialled.unwrap_or(target),
                 server,
+                tasks: tasks(vantage, client, server, topology, estate),
             }));
         };
         if !public.is_empty() {
@@ -105,6 +108,41 @@ pub(super) fn server_of(facts: &Facts, estate: &Estate) -> anyhow::Result<(IpAdd
         "which is the server? the ruleset translates to {}: give --server ADDRESS",
         candidates.join(", ")
     )
+}
+
+/// What tasks have to do with a place, where the estate leaves it open. Who polls because of a NAT that forwards nothing does
+/// not stand in a network of the firewall's own; and next to the server they do not come through the firewall.
+fn tasks(vantage: &str, client: IpAddr, server: IpAddr, topology: &Topology, estate: &Estate) -> Option<Expected> {
+    if estate.ports.agent == 0 {
+        return None;
+    }
+    let zone = topology.zone_of(client).filter(|zone| zone.name != OUTSIDE)?;
+    if zone.net_of(server).is_some() {
+        return Some(Expected::Any);
+    }
+    let said = estate
+        .expect
+        .get(vantage)
+        .is_some_and(|flows| flows.contains_key(&Flow::Tasks));
+    (!said).then_some(Expected::Open)
+}
+
+/// Says so of the places that it holds for.
+pub(super) fn note_of_tasks(views: &[View], estate: &Estate) -> Option<String> {
+    let mut places: Vec<&str> = Vec::new();
+    for view in views.iter().filter(|view| view.tasks == Some(Expected::Open)) {
+        if !places.contains(&view.vantage.as_str()) {
+            places.push(&view.vantage);
+        }
+    }
+    (!places.is_empty()).then(|| {
+        format!(
+            "the server has to reach clients on {} at {}: the estate does not say otherwise (expect.{}.tasks = \"any\")",
+            estate.ports.agent,
+            places.join(", "),
+            places[0]
+        )
+    })
 }
 
 /// Of several outside addresses the one that is advertised, or that a rule names.

@@ -1,5 +1,6 @@
 //! Not one port of the server can be used: a cause that concerns the client or the address, not a port.
 
+use fwdrill_protocol::estate::expectation::INSIDE;
 use fwdrill_protocol::finding::{FindingId, Place};
 use fwdrill_protocol::flow::{Expected, Flow};
 use fwdrill_protocol::report::Outcome;
@@ -12,7 +13,8 @@ use crate::observation::Attempt;
 use crate::observation::path::{Knock, Trace};
 use FindingId::{
     AsymmetricRoute, ClientEgressBlocked, ClientHostBlocked, ForwardMissing, HairpinMissing, LatencyAboveTimeout,
-    NoRoute, PortDropped, ProxyBackendDown, ReturnPathBroken, ServerHostBlocked, ServerHung, SourceBlocked,
+    NoRoute, PortDropped, PortRejected, ProxyBackendDown, ReturnPathBroken, ServerHostBlocked, ServerHung,
+    ServerNotListening, SourceBlocked,
 };
 
 /// A cause for all of the wanted flows, where all of them fare alike.
@@ -43,7 +45,39 @@ pub(super) fn check(facts: &Facts, wanted: &[Flow]) -> Option<Cause> {
             ))
         });
     }
+    if all(&[Outcome::Refused]) {
+        return refused_next_door(facts, &attempts);
+    }
     one_way(facts, wanted)
+}
+
+/// A client inside dials the public address, and the first device on the way refuses every port: it has that address itself
+/// and keeps for itself what it should send back in, or it lets nothing out.
+fn refused_next_door(facts: &Facts, attempts: &[&Attempt]) -> Option<Cause> {
+    let path = &facts.seen.path;
+    let by_the_first = |attempt: &&Attempt| path.trace(attempt.to).and_then(Trace::answered) == Some(1);
+    // Looked at are a few of the ports; none of them may have been answered from farther away.
+    let traced: Vec<&&Attempt> = attempts
+        .iter()
+        .filter(|attempt| path.trace(attempt.to).is_some())
+        .collect();
+    if !is_inside(facts) || traced.is_empty() || !traced.iter().all(|attempt| by_the_first(attempt)) {
+        return None;
+    }
+    let target = facts.address()?;
+    let ports = list(attempts.iter().map(|attempt| attempt.to.port()));
+    let others = [
+        ForwardMissing,
+        ClientEgressBlocked,
+        PortRejected,
+        ClientHostBlocked,
+        ServerNotListening,
+    ];
+    Some(
+        Cause::likely(HairpinMissing, Place::ServerFirewall, &others).because(format!(
+            "TCP {ports} of {target}, an address for outside, are all refused by the first device on the way: it answers for itself instead of sending them back in"
+        )),
+    )
 }
 
 /// Every connection stands, and not one byte comes over any of them.
@@ -168,11 +202,16 @@ fn possible(facts: &Facts, trace: Option<&Trace>, id: FindingId) -> Vec<FindingI
     .collect()
 }
 
-/// Whether this client is on one of the networks for which the server advertises an address of its own: inside.
+/// Whether this client is inside and dials the address for outside: it says where it stands, or it is on one of the networks
+/// for which the server advertises an address of its own.
 fn is_inside(facts: &Facts) -> bool {
     let Some(local) = facts.seen.path.local else {
         return false;
     };
+    let outward = is_private(local) && facts.address().is_some_and(|target| !is_private(target));
+    if facts.seen.vantage == INSIDE && outward {
+        return true;
+    }
     facts
         .estate
         .ftp

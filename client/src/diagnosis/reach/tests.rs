@@ -543,3 +543,77 @@ fn ports_that_nobody_planned_reach_the_server() {
     inside.vantage = "inside".to_owned();
     assert_eq!(ids(&inside), [forbidden]);
 }
+
+/// Inside, and every port of the public address is refused, the traced one at hop `hop`.
+fn refused_inside(hop: u8) -> Observations {
+    let mut seen = healthy();
+    let refused: Vec<Flow> = seen.attempts.keys().copied().collect();
+    for flow in refused {
+        let port = seen.attempts[&flow].to.port();
+        seen.attempts.insert(flow, attempt(at(port), Outcome::Refused));
+    }
+    (seen.ftp, seen.version, seen.http) = (None, None, None);
+    seen.greetings.clear();
+    seen.passive.ports.clear();
+    seen.passive.swept = false;
+    seen.evidence = EvidenceFetch::Unavailable("nothing answers".to_owned());
+    seen.vantage = "inside".to_owned();
+    seen.path.local = Some([172, 17, 0, 50].into());
+    seen.path.reference = None;
+    let before = vec![None; usize::from(hop) - 1];
+    let trace = |port| Trace {
+        to: at(port),
+        hops: before.clone(),
+        end: answered(hop, Outcome::Refused),
+    };
+    seen.path.traces = vec![trace(2021), trace(3333)];
+    seen
+}
+
+#[test]
+fn a_client_inside_whom_the_first_device_refuses_every_port_of_the_public_address_misses_the_hairpin() {
+    let findings = report_of(&refused_inside(1)).findings;
+    let [found] = findings.as_slice() else {
+        panic!("{findings:#?}")
+    };
+    assert_eq!(
+        (found.id, found.confidence),
+        (FindingId::HairpinMissing, Confidence::Likely)
+    );
+    for other in [
+        FindingId::ForwardMissing,
+        FindingId::ClientEgressBlocked,
+        FindingId::ServerNotListening,
+    ] {
+        assert!(found.alternatives.contains(&other), "{other}");
+    }
+}
+
+#[test]
+fn a_refusal_from_farther_off_or_outside_or_of_one_port_is_no_missing_hairpin() {
+    let mut outside = refused_inside(1);
+    outside.vantage = "outside".to_owned();
+    let mut one_works = refused_inside(1);
+    one_works
+        .attempts
+        .insert(Flow::Events, attempt(at(2225), Outcome::Open));
+    let mut public_client = refused_inside(1);
+    public_client.path.local = Some([203, 0, 113, 77].into());
+    for seen in [refused_inside(2), outside, one_works, public_client] {
+        let ids: Vec<FindingId> = report_of(&seen).findings.iter().map(|finding| finding.id).collect();
+        assert!(!ids.is_empty() && !ids.contains(&FindingId::HairpinMissing), "{ids:?}");
+    }
+}
+
+#[test]
+fn without_a_trace_nobody_knows_who_refuses_the_ports() {
+    let mut seen = refused_inside(1);
+    seen.path.traces.clear();
+    let findings = report_of(&seen).findings;
+    assert!(
+        findings
+            .iter()
+            .all(|finding| finding.id != FindingId::HairpinMissing && finding.confidence == Confidence::Possible),
+        "{findings:#?}"
+    );
+}

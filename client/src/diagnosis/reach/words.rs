@@ -17,9 +17,10 @@ pub(super) fn finding(facts: &Facts, flows: &[Flow], cause: Cause) -> Finding {
         target: facts.seen.target.clone(),
         server: facts.server_address().unwrap_or_else(|| match cause.id {
             // A NAT has that address, not the server.
-            FindingId::ForwardMissing | FindingId::ForwardWrongHost | FindingId::ForwardDeadHost => {
-                "the server".to_owned()
-            }
+            FindingId::ForwardMissing
+            | FindingId::ForwardWrongHost
+            | FindingId::ForwardDeadHost
+            | FindingId::HairpinMissing => "the server".to_owned(),
             _ => facts.seen.target.clone(),
         }),
         device: cause.device.clone(),
@@ -101,7 +102,7 @@ impl Words {
                 _ => format!("this host has no route to {target}"),
             },
             HairpinMissing => {
-                format!("no port of {target} answers from the inside: the firewall does not send it back in")
+                format!("no port of {target} is reached from the inside: the firewall does not send it back in")
             }
             InspectionBlocksFtp => format!(
                 "TCP {named}: {} keeps back what an FTP server says first",
@@ -171,7 +172,7 @@ impl Words {
                 Some(device) if device != "this host" => format!("on {device}, add a route to {target}"),
                 _ => format!("on this host, add a route to {target}"),
             },
-            HairpinMissing => format!("on the firewall, forward {target} from the inside as well (dnat in prerouting, masquerade in postrouting), or let clients inside dial {server}"),
+            HairpinMissing => format!("on the firewall, forward {target} from the inside as well (dnat in prerouting, masquerade in postrouting), or let clients inside dial the address of {server} itself"),
             InspectionBlocksFtp if cause.place == Place::ServerHost => format!("switch off FTP inspection for tcp dport {{ {ports} }} on the server {server} itself (its firewall, a scanner), or on a switch that filters before it"),
             InspectionBlocksFtp => format!("switch off FTP inspection (application control, DPI) for tcp dport {{ {ports} }} on the way to {server}"),
             ProxyBackendDown if cause.place == Place::ServerHost => format!("on {server}, look what accepts TCP {listed} (a redirect rule, a container's proxy, socket activation) and start the service behind it"),

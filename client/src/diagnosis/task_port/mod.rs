@@ -202,6 +202,12 @@ impl Way<'_> {
                 [TaskPortServerEgressBlocked],
             ),
             // The last router before the client may be a firewall, and with one router it is the server's.
+            (false, true) if reached == 1 && self.seen.undelivered.is_none() => cause(
+                TaskPortServerEgressBlocked,
+                Confidence::Possible,
+                Place::ServerFirewall,
+                [TaskPortHostBlocked],
+            ),
             (false, true) if self.seen.undelivered.is_none() => cause(
                 TaskPortHostBlocked,
                 Confidence::Likely,

@@ -145,6 +145,18 @@ fn a_host_that_does_not_count_is_blamed_less_surely() {
         Confidence::Likely,
         &[TaskPortServerEgressBlocked],
     );
+    // The only router between is the server's firewall: one of the two drops it.
+    let next_door = with(blocked(), |seen, answer| {
+        seen.undelivered = None;
+        answer.routers = Some(1);
+        (answer.hops, answer.hops_elsewhere) = (hops(&[FIREWALL]), hops(&[FIREWALL]));
+    });
+    found(
+        next_door,
+        TaskPortServerEgressBlocked,
+        Confidence::Possible,
+        &[TaskPortHostBlocked],
+    );
     // One packet was somebody else's.
     let another = with(blocked(), |seen, _| seen.undelivered = Some(1));
     assert_eq!(only(another).confidence, Confidence::Possible);
