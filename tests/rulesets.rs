@@ -251,20 +251,89 @@ fn json_and_legacy_rules_and_both_families_are_measured_alike() {
         "{}",
         support::stdout(&output)
     );
+}
 
-    let save = "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -p tcp -m tcp --dport 2225 -j DROP\nCOMMIT\n";
-    std::fs::write(directory.path().join("rules.v4"), save).unwrap();
-    let output = rehearse(
-        directory.path(),
-        true,
-        &[&["--ruleset=rules.v4", "--iptables=legacy"], &four[..]].concat(),
+#[test]
+fn rules_in_iptables_own_tables_are_named_for_both_families() {
+    required("iptables-legacy-restore");
+    let directory = tempfile::tempdir().unwrap();
+    // The last rule of a chain without conditions is what the kernel takes for the chain's end.
+    let save = |public: &str, drops: &str| {
+        format!(
+            "*raw
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -p tcp -m tcp --dport 113 -j DROP
+COMMIT
+*nat
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -i eth0 {public} -p tcp -m multiport --dports 2021,2221,2222,2225,3333,10443,3023:4022 -j DNAT --to-destination 10.20.0.10
+COMMIT
+*filter
+:FORWARD DROP [0:0]
+:reject - [0:0]
+-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+{drops}-A FORWARD -i tun0 -p tcp -m tcp --dport 2226 -j ACCEPT
+-A FORWARD -p tcp -m multiport --dports 2021,2221,2222,2225,3333,10443,3023:4022 -j ACCEPT
+-A FORWARD -p ipv6-icmp -j ACCEPT
+-A reject -j LOG
+-A reject -j REJECT
+COMMIT
+"
+        )
+    };
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    let four = |drops: &str| save("-d 203.0.113.2/32", drops).replace("-p ipv6-icmp", "-p icmp");
+    write("base.v4", &four(""));
+    let drops = "-A FORWARD -p tcp -m tcp --dport 3333 -g reject
+-A FORWARD -s 10.20.0.10/32 -p tcp -m tcp --dport 2222 -j DROP
+";
+    write("bad.v4", &four(drops));
+    // Routed: nothing is translated.
+    let six = |drops: &str| {
+        let text = save("", drops);
+        let (head, rest) = text.split_once("*nat").unwrap();
+        format!("{head}{}", &rest[rest.find("*filter").unwrap()..])
+    };
+    write("base.v6", &six(""));
+    write(
+        "bad.v6",
+        &six("-A FORWARD -i tun0 -p tcp -m tcp --dport 10443 -j DROP\n"),
     );
-    let text = support::stdout(&output);
-    assert!(
-        text.contains("port-dropped") && text.contains("iptables-legacy do not tell"),
-        "{text}{}",
-        stderr(&output)
-    );
+    support::open_to_all(directory.path());
+    for ordinary in [false, true] {
+        let output = rehearse(
+            directory.path(),
+            ordinary,
+            &[
+                "--ruleset=bad.v4",
+                "--ruleset=bad.v6",
+                "--against=base.v4",
+                "--against=base.v6",
+                "--iptables=legacy",
+                "--outside=eth0=203.0.113.2/24,2001:db8:2::2/64",
+                "--inside=eth1=10.20.0.1/24,2001:db8:20::1/64",
+                "--branch=pune=tun0=192.168.60.1/24,2001:db8:60::1/64",
+                "--server=10.20.0.10,2001:db8:20::10",
+                "--dial=pune=10.20.0.10,2001:db8:20::10",
+                "--vantage=outside",
+                "--vantage=pune",
+                "--format=json",
+            ],
+        );
+        let told = document(&output);
+        let expected = [
+            "worse console from pune: port-dropped by bad.v6:9",
+            "worse tasks from pune: task-port-server-egress-blocked by bad.v4:14",
+            "worse version from outside: port-rejected by bad.v4:13, bad.v4:19",
+            "worse version from pune: port-rejected by bad.v4:13, bad.v4:19",
+        ];
+        assert_eq!(changes(&told), expected, "{told:#}");
+        assert!(
+            !told["notes"].to_string().contains("is not known"),
+            "{:#}",
+            told["notes"]
+        );
+    }
 }
 
 /// A firewall between the server in a DMZ and clients in three places.

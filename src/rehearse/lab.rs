@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use anyhow::{Context, bail};
+use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use toml::Value;
 
@@ -37,8 +38,17 @@ pub(crate) struct Lab {
 pub(crate) struct Tracing {
     /// The firewall.
     pub(crate) on: String,
+    pub(crate) tables: Tables,
     pub(crate) client: IpAddr,
     pub(crate) server: IpAddr,
+}
+
+/// Whose tables a ruleset is loaded into.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+pub(crate) enum Tables {
+    Nftables,
+    /// iptables' own.
+    Legacy,
 }
 
 /// A ruleset, and the program that reads it.

@@ -1,6 +1,8 @@
 //! Asking the kernel which rules the client's packets meet: `nft monitor trace` on the firewall, and a table of our own that
 //! marks the packets (nft(8), "meta nftrace set 1"). Only SYN and SYN-ACK of the two hosts are followed: a firewall decides
-//! by these, and everything else stays as fast as it is.
+//! by these, and everything else stays as fast as it is. iptables' own tables tell in another way (`legacy`).
+
+mod legacy;
 
 use std::net::{IpAddr, UdpSocket};
 use std::process::Stdio;
@@ -14,16 +16,18 @@ use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 
 use super::processes::fwdrill;
 use crate::output;
-use crate::rehearse::lab::{Process, Tracing};
+use crate::rehearse::lab::{Process, Tables, Tracing};
 use crate::rehearse::production::trace::{self, OWN_TABLE, Trace};
 
 /// Hidden subcommand: follows packets until its stdin ends, then says what became of them as one JSON line.
 #[derive(Debug, Args)]
 pub(crate) struct TracerArgs {
     #[arg(long)]
-    client: IpAddr,
+    pub(super) client: IpAddr,
     #[arg(long)]
-    server: IpAddr,
+    pub(super) server: IpAddr,
+    #[arg(long)]
+    tables: Tables,
 }
 
 /// How long the kernel may take to tell of one packet.
@@ -51,6 +55,10 @@ impl Tracer {
                 "rehearse-trace".to_owned(),
                 format!("--client={}", tracing.client),
                 format!("--server={}", tracing.server),
+                match tracing.tables {
+                    Tables::Nftables => "--tables=nftables".to_owned(),
+                    Tables::Legacy => "--tables=legacy".to_owned(),
+                },
             ],
         };
         let mut command = fwdrill(&process)?;
@@ -85,6 +93,20 @@ impl Tracer {
 
 /// The tracer itself.
 pub(crate) async fn run(args: &TracerArgs) -> anyhow::Result<()> {
+    let trace = match args.tables {
+        Tables::Nftables => follow(args).await?,
+        Tables::Legacy => legacy::follow(args).await?,
+    };
+    output::say(&serde_json::to_string(&trace).context("failed to write the trace")?);
+    Ok(())
+}
+
+/// Ends when nobody holds the other end of stdin any more.
+async fn told_to_end() {
+    let _ = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())).await;
+}
+
+async fn follow(args: &TracerArgs) -> anyhow::Result<Trace> {
     nft(&["-f", "-"], &own_table(args)).await?;
     let mut monitor = Command::new("nft")
         .args(["-a", "monitor", "trace"])
@@ -110,11 +132,11 @@ pub(crate) async fn run(args: &TracerArgs) -> anyhow::Result<()> {
         .await
         .context("nft monitor trace tells of no packet")??;
     output::say("ready");
-    let ended = tokio::task::spawn_blocking(|| std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink()));
+    let ended = told_to_end();
     tokio::pin!(ended);
     loop {
         tokio::select! {
-            _ = &mut ended => break,
+            () = &mut ended => break,
             line = lines.next_line() => match line.context("failed to read from nft monitor")? {
                 Some(line) if told.len() < MOST_LINES => told.push(line),
                 Some(_) => {}
@@ -128,9 +150,7 @@ pub(crate) async fn run(args: &TracerArgs) -> anyhow::Result<()> {
         .context("nft monitor trace does not come to an end")??;
     let listed = nft(&["-a", "-j", "list", "ruleset"], "").await?;
     let listed: Value = serde_json::from_str(&listed).context("failed to read nft's list")?;
-    let trace = trace::read(&told, &listed, args.client, args.server);
-    output::say(&serde_json::to_string(&trace).context("failed to write the trace")?);
-    Ok(())
+    Ok(trace::read(&told, &listed, args.client, args.server))
 }
 
 /// Before all others: conntrack's own hooks come later (-400 at the earliest).
@@ -171,23 +191,29 @@ async fn until_marked(
 }
 
 async fn nft(arguments: &[&str], stdin: &str) -> anyhow::Result<String> {
-    let mut child = Command::new("nft")
+    ran("nft", arguments, stdin).await
+}
+
+/// A program's stdout, if it ends well.
+async fn ran(program: &str, arguments: &[&str], stdin: &str) -> anyhow::Result<String> {
+    let mut child = Command::new(program)
         .args(arguments)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .context("failed to run nft")?;
+        .with_context(|| format!("failed to run {program}"))?;
     if let Some(mut input) = child.stdin.take() {
         input
             .write_all(stdin.as_bytes())
             .await
-            .context("failed to write to nft")?;
+            .with_context(|| format!("failed to write to {program}"))?;
     }
-    let output = child.wait_with_output().await.context("failed to wait for nft")?;
+    let output = child.wait_with_output().await;
+    let output = output.with_context(|| format!("failed to wait for {program}"))?;
     if !output.status.success() {
         bail!(
-            "nft {}: {}",
+            "{program} {}: {}",
             arguments.join(" "),
             String::from_utf8_lossy(&output.stderr).trim()
         );

@@ -1,6 +1,6 @@
 //! `iptables-save`, line by line: rules, and what they say of the network around the firewall.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use fwdrill_protocol::estate::port_set::PortSet;
@@ -37,6 +37,62 @@ pub(super) fn rules(text: &str, family: &str) -> Rules {
         }
     });
     rules
+}
+
+/// What `iptables-save` says of the kernel's tables, as far as it takes to say what became of a packet.
+#[derive(Debug, Default)]
+pub(super) struct Saved {
+    pub(super) chains: BTreeMap<ChainName, SavedChain>,
+}
+
+/// A chain of those.
+#[derive(Debug, Default)]
+pub(super) struct SavedChain {
+    /// Of a built-in chain: `ACCEPT` or `DROP`.
+    pub(super) policy: Option<String>,
+    pub(super) rules: Vec<SavedRule>,
+}
+
+/// A rule of those.
+#[derive(Debug)]
+pub(super) struct SavedRule {
+    words: Vec<String>,
+    pub(super) text: String,
+}
+
+impl Saved {
+    pub(super) fn chain(&self, name: &ChainName) -> Option<&SavedChain> {
+        self.chains.get(name)
+    }
+}
+
+impl SavedRule {
+    /// `jump` or `goto`, and where to; none for a rule that only counts.
+    pub(super) fn target(&self) -> Option<(&'static str, &str)> {
+        let at = self.words.iter().rposition(|word| word == "-j" || word == "-g")?;
+        let verb = if self.words[at] == "-j" { "jump" } else { "goto" };
+        Some((verb, self.words.get(at + 1)?))
+    }
+}
+
+/// Reads it; `family` is `ip` or `ip6`.
+pub(super) fn saved(text: &str, family: &str) -> Saved {
+    let mut saved = Saved::default();
+    each(text, |table, _, words, text| {
+        let name = |chain: &str| ChainName::new(family, table, chain);
+        match words {
+            [chain, policy, ..] if chain.starts_with(':') => {
+                let chain = saved.chains.entry(name(&chain[1..])).or_default();
+                chain.policy = (policy != "-").then(|| policy.clone());
+            }
+            [verb, chain, ..] if verb == "-A" => saved.chains.entry(name(chain)).or_default().rules.push(SavedRule {
+                words: words.to_vec(),
+                text: text.to_owned(),
+            }),
+            _ => {}
+        }
+    });
+    saved
 }
 
 /// What the rules say of the network around.

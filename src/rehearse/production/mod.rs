@@ -11,6 +11,7 @@ mod changes;
 mod decision;
 mod facts;
 mod iptables_text;
+pub(crate) mod legacy_trace;
 mod nft_json;
 mod nft_text;
 mod path;
@@ -235,7 +236,7 @@ impl Prepared {
             None if !self.programs.trace => (Vec::new(), Some("not asked for".to_owned())),
             None if measured.report.is_ok() => (
                 Vec::new(),
-                Some("the rules of iptables-legacy do not tell of packets".to_owned()),
+                Some("rules of nftables and of iptables-legacy at a time are not followed".to_owned()),
             ),
             None => (Vec::new(), None),
         };

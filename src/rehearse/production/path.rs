@@ -88,8 +88,9 @@ pub(super) fn lab(view: &View, topology: &Topology, ruleset: &Ruleset, programs:
         ),
         programs: BTreeMap::new(),
         keep: false,
-        tracing: (programs.trace && ruleset.can_be_traced()).then(|| Tracing {
+        tracing: ruleset.tables().filter(|_| programs.trace).map(|tables| Tracing {
             on: FIREWALL.to_owned(),
+            tables,
             client: view.client,
             server: view.server,
         }),

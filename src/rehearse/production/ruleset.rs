@@ -10,7 +10,7 @@ use super::rules::{ChainName, Rule, Rules};
 use super::source::{Kind, Origin, Source};
 use super::{iptables_text, nft_json, nft_text};
 use crate::rehearse::inside::Inspection;
-use crate::rehearse::lab::{LONGEST_INTERFACE, Loadable, Loader};
+use crate::rehearse::lab::{LONGEST_INTERFACE, Loadable, Loader, Tables};
 use crate::rehearse::run;
 
 /// A ruleset that loads.
@@ -24,6 +24,10 @@ pub(crate) struct Ruleset {
     /// Interfaces that are made only because rules name them.
     pub(super) dummies: BTreeSet<String>,
 }
+
+/// Docker's own program for what its rules leave out.
+const DOCKER_PROXY: &str =
+    "docker-proxy is a program and not there: containers and the host itself reach published ports by rules only";
 
 /// A rule's place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,6 +94,9 @@ impl Ruleset {
                 iptables_text::rules(&source.text, "ip6"),
             ),
         };
+        if is_dockers(&source.text) && !self.notes.iter().any(|note| note == DOCKER_PROXY) {
+            self.notes.push(DOCKER_PROXY.to_owned());
+        }
         if matches!(source.kind, Kind::Iptables | Kind::Ip6tables) {
             self.facts.join(iptables_text::facts(&source.text));
         }
@@ -248,13 +255,21 @@ impl Ruleset {
         source.origin(line).cloned()
     }
 
-    /// Whether which rule decided can be asked of the kernel.
-    pub(super) fn can_be_traced(&self) -> bool {
-        self.loadables.iter().any(|loadable| {
-            !matches!(
-                loadable.by,
-                Loader::IptablesLegacy | Loader::Ip6tablesLegacy | Loader::Ipset
-            )
-        })
+    /// Whose tables tell which rule decided; none where packets pass through those of both.
+    pub(super) fn tables(&self) -> Option<Tables> {
+        let of = |loadable: &Loadable| match loadable.by {
+            Loader::IptablesLegacy | Loader::Ip6tablesLegacy => Some(Tables::Legacy),
+            Loader::Nft | Loader::NftJson | Loader::IptablesNft | Loader::Ip6tablesNft => Some(Tables::Nftables),
+            Loader::Ipset => None,
+        };
+        let mut all = self.loadables.iter().filter_map(of);
+        let first = all.next()?;
+        all.all(|tables| tables == first).then_some(first)
     }
+}
+
+/// Whether Docker keeps its chains here, as nft or as iptables-save writes them.
+fn is_dockers(text: &str) -> bool {
+    let mut lines = text.lines().map(str::trim_start);
+    lines.any(|line| line.starts_with(":DOCKER ") || line.starts_with("chain DOCKER {"))
 }

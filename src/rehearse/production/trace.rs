@@ -143,7 +143,7 @@ fn step(chain: ChainName, what: &str) -> Option<Step> {
 }
 
 /// A port that is tried ten times needs to be told of once.
-fn alike(packets: Vec<Packet>) -> Vec<Packet> {
+pub(super) fn alike(packets: Vec<Packet>) -> Vec<Packet> {
     let mut counted: BTreeMap<(bool, bool, u16, Vec<Step>), usize> = BTreeMap::new();
     for packet in packets {
         let alike = (packet.by_server, packet.answer, packet.port, packet.steps);
