@@ -169,7 +169,7 @@ fn one_ruleset_alone_says_which_line_stands_in_the_way_and_ends_as_its_report() 
         text.contains("note: bad.nft:27, bad.nft:37: left out what concerns flowtables"),
         "{text}"
     );
-    assert!(text.contains("mgmt0 (bad.nft:62)"), "{text}");
+    assert!(text.contains("mgmt0 (bad.nft:63)"), "{text}");
 }
 
 #[test]
