@@ -10,7 +10,8 @@ use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::layers::Layers;
 
 use crate::commands::{
-    completions, diagnose, drill, explain, healthcheck, lint, man, probe, publish, rehearse, rules, serve, storm, sync,
+    agent, completions, diagnose, drill, explain, healthcheck, lint, man, probe, publish, rehearse, rules, serve,
+    storm, sync,
 };
 
 /// Try an update service through the firewall before the change reaches production
@@ -49,6 +50,8 @@ pub(crate) enum Command {
     Probe(probe::ProbeArgs),
     /// Be a client: one update cycle, or one after the other
     Sync(sync::SyncArgs),
+    /// Live as a client PC: updates, uploads, events, and tasks of the server
+    Agent(agent::AgentArgs),
     /// Be thousands of clients that update at once, and name the first limit that breaks
     Storm(storm::StormArgs),
     /// Make and sign the next update set of a depot

@@ -37,6 +37,7 @@ fn every_help_reads_as_committed() {
         "man",
         "probe",
         "sync",
+        "agent",
         "publish",
         "healthcheck",
         "lint",

@@ -45,8 +45,10 @@ fn a_drill_on_one_machine_passes_with_both_ends_joined() {
         report.flows
     );
     let life = report.life.unwrap();
-    assert_eq!(life.len(), 7);
+    assert_eq!(life.len(), 8);
     assert!(life.iter().all(|step| step.ok), "{life:#?}");
+    let task = life.iter().find(|step| step.step == "a task of the server").unwrap();
+    assert!(task.detail.starts_with("sync: drill-agent, "), "{task:?}");
     let range = report.passive_range.unwrap();
     assert_eq!(
         (range.open.to_string(), range.blocked.len()),

@@ -122,7 +122,7 @@ fn the_program_and_every_subcommand_have_a_man_page() {
     let page = |name: &str| std::fs::read_to_string(pages.join(name)).unwrap_or_else(|error| panic!("{name}: {error}"));
     let main = page("fwdrill.1");
     assert!(main.contains(".TH fwdrill 1") && main.contains("Exit codes"), "{main}");
-    for command in ["serve", "probe", "sync", "healthcheck", "man"] {
+    for command in ["serve", "probe", "sync", "agent", "healthcheck", "man"] {
         let text = page(&format!("fwdrill-{command}.1"));
         assert!(text.contains(&format!("fwdrill {command}")), "{text}");
         assert!(text.contains("Example"), "{text}");

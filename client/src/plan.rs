@@ -31,6 +31,8 @@ pub struct Plan {
     pub evidence: bool,
     /// The serial of the update set that this client has, if anybody says.
     pub have: Option<u64>,
+    /// The port of this host's own agent for self-events, on loopback: it lends its task port where that is taken.
+    pub self_events: u16,
     /// Whom to log in as over FTP; `None`: as the drill, and anonymously where that is refused.
     pub login: Option<(String, String)>,
 }
@@ -42,6 +44,7 @@ impl Plan {
             target: target.into(),
             vantage: OUTSIDE.to_owned(),
             drill: DrillId::random(),
+            self_events: estate.ports.self_events,
             estate,
             range: Range::Sample,
             depth: Depth::Usual,

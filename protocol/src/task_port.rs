@@ -20,6 +20,13 @@ pub const PROOF_PATH: &str = "/proof";
 /// The header of that request with the server's nonce: 32 hexadecimal digits.
 pub const NONCE_HEADER: &str = "x-fwdrill-nonce";
 
+/// A client's own 2227 (loopback) answers a drill's first line with this and the address where its agent has the task port: the
+/// agent proves that drill there for as long as the connection stands.
+pub const AGENT_LINE: &str = "FWDRILL-AGENT ";
+
+/// ...and says this and an address for each who asked for a proof meanwhile.
+pub const ASKED_LINE: &str = "ASKED ";
+
 /// What came of dialling the client.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskPortAnswer {

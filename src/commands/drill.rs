@@ -45,7 +45,12 @@ pub(crate) async fn run(args: DrillArgs, quiet: bool) -> Result<Exit, Failure> {
         .context("failed to make a temporary directory")
         .ends_as(Exit::Inconclusive)?;
     let stop = host::stop_signal()?;
-    let drilled = watched("drilling", quiet, drill(estate, scratch.path(), args.quick, quiet));
+    let drilled = watched(
+        "drilling",
+        quiet,
+        // Too much to be moved about on the stack.
+        Box::pin(drill(estate, scratch.path(), args.quick, quiet)),
+    );
     let report = host::unless_stopped(&stop, host::UNMEASURED, drilled).await??;
     args.report.write(&report)?;
     Ok(report.verdict.into())
@@ -63,10 +68,11 @@ async fn drill(estate: Estate, scratch: &std::path::Path, quick: bool, quiet: bo
     plan.range = if quick { Range::Sample } else { Range::Full };
 
     let announced = server.announcement().clone();
+    let tasks = server.tasks().cloned();
     let stopping = CancellationToken::new();
     let serving = tokio::spawn(server.run(stopping.clone()));
-    let life = life::live(&plan, &announced, scratch).await;
-    let mut report = diagnose(&plan.estate, &probe::run(&plan).await);
+    let life = Box::pin(life::live(&plan, &announced, tasks.as_ref(), scratch)).await;
+    let mut report = diagnose(&plan.estate, &Box::pin(probe::run(&plan)).await);
     stopping.cancel();
     serving.await.ends_as(Exit::Inconclusive)?;
     if life.iter().any(|step: &LifeStep| !step.ok) {

@@ -1,5 +1,7 @@
 //! One file per subcommand.
 
+pub(crate) mod agent;
+mod client;
 pub(crate) mod completions;
 pub(crate) mod diagnose;
 pub(crate) mod drill;
@@ -29,6 +31,7 @@ pub(crate) async fn run(cli: Cli) -> Result<Exit, Failure> {
         Command::Serve(args) => serve::run(args).await,
         Command::Probe(args) => probe::run(args, quiet).await,
         Command::Sync(args) => sync::run(args, quiet).await,
+        Command::Agent(args) => agent::run(args).await,
         Command::Storm(args) => storm::run(args, quiet).await,
         Command::Publish(args) => publish::run(args).await,
         Command::Healthcheck(args) => healthcheck::run(args).await,

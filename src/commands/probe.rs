@@ -90,7 +90,7 @@ pub(crate) async fn run(args: ProbeArgs, quiet: bool) -> Result<Exit, Failure> {
     };
     let stop = host::stop_signal()?;
     let what = format!("probing {}", plan.target);
-    let probing = watched(&what, quiet, probe::run(&plan));
+    let probing = watched(&what, quiet, Box::pin(probe::run(&plan)));
     let seen = host::unless_stopped(&stop, host::UNMEASURED, probing).await?;
     let report = diagnose(&plan.estate, &seen);
     if let Some(file) = &args.save {

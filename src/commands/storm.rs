@@ -22,7 +22,7 @@ use fwdrill_protocol::storm::{LifeLine, Machine, StormReport};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::sync::public_key;
+use super::client::public_key;
 use crate::cli::{EstateArgs, Switch, duration, passive, seconds, target};
 use crate::exit::{EndsAs, Exit, Failure};
 use crate::{host, output};

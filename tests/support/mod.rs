@@ -79,17 +79,7 @@ impl Server {
             command.args(["--set", setting]);
         }
         more(&mut command);
-        let log = std::fs::File::create(directory.path().join("server.log")).unwrap();
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(log)
-            .spawn()
-            .unwrap();
-        let announcement = announced(&mut child).unwrap_or_else(|error| {
-            let log = std::fs::read_to_string(directory.path().join("server.log")).unwrap_or_default();
-            panic!("no announcement: {error}\n{log}")
-        });
+        let (child, announcement) = started(&mut command, &directory.path().join("server.log"));
         Server {
             announcement,
             directory,
@@ -163,6 +153,13 @@ impl Server {
         self.child.id()
     }
 
+    /// SIGKILL; its directory stays.
+    pub fn kill(mut self) -> tempfile::TempDir {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.directory, tempfile::tempdir().unwrap())
+    }
+
     /// SIGTERM, then its exit code.
     pub fn terminate(&mut self) -> Option<i32> {
         signal(&self.child, Signal::TERM);
@@ -175,6 +172,21 @@ impl Drop for Server {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// Starts a program that announces itself, with its log in a file.
+pub fn started(command: &mut Command, log: &Path) -> (Child, Announcement) {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(std::fs::File::create(log).unwrap())
+        .spawn()
+        .unwrap();
+    let announcement = announced(&mut child).unwrap_or_else(|error| {
+        let log = std::fs::read_to_string(log).unwrap_or_default();
+        panic!("no announcement: {error}\n{log}")
+    });
+    (child, announcement)
 }
 
 /// What `serve --announce` says first.

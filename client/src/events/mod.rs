@@ -17,6 +17,7 @@ mod backoff;
 mod post;
 mod report;
 mod spool;
+mod telling;
 #[cfg(test)]
 mod tests;
 
@@ -32,6 +33,7 @@ pub use backoff::Backoff;
 pub use post::{Destination, PostError};
 pub use report::send_report;
 pub use spool::{Spool, SpoolError, SpoolLimits};
+pub use telling::{Telling, Watched};
 
 /// How many events go into one request, and how long it may become: a fraction of what a server takes.
 const AT_ONCE: usize = 64;

@@ -12,6 +12,7 @@ use super::offer::{Present, judge};
 use super::progress::{Event, Progress};
 use super::retry::Patience;
 use super::source::{FtpSource, HttpSource, Signed, Source};
+use super::uploads::is_blocked;
 use super::version::{Answer, ask};
 use super::{Outcome, SyncError, Tally, UpdateCycle, Uploads};
 use crate::http::Request;
@@ -54,6 +55,39 @@ impl UpdateCycle {
         }
         let fresh = || Some(FtpSource::new(self, SocketAddr::new(address, self.server.ftp?)));
         self.upload(ftp.or_else(fresh), manifest, outcome, progress).await
+    }
+
+    /// Makes the directory if it is not there; returns version and serial of the set in it, and asks for nothing.
+    pub async fn prepare(&self) -> Result<Option<(String, u64)>, SyncError> {
+        let directory = Directory::open(&self.into, self.key.as_ref()).await?;
+        let present = directory.on_thread(Present::look).await?;
+        let known = present.known();
+        Ok(known.map(|manifest| (manifest.version().to_owned(), manifest.serial())))
+    }
+
+    /// Uploads system information and log of the set that is here, and asks for nothing.
+    pub async fn send_log(&self, progress: &dyn Progress) -> Result<Uploads, SyncError> {
+        let directory = Directory::open(&self.into, self.key.as_ref()).await?;
+        let present = directory.on_thread(Present::look).await?;
+        let manifest = present.known().ok_or_else(|| SyncError::NoSet(self.into.clone()))?;
+        let port = self.server.ftp.ok_or(SyncError::NoFtp)?;
+        let nothing_new = || Outcome {
+            serial: manifest.serial(),
+            version: manifest.version().to_owned(),
+            before: present.serial,
+            installed: None,
+            uploads: Uploads::NotWanted,
+        };
+        let mut ended = Err(SyncError::NoFtp);
+        for address in &self.server.addresses {
+            let ftp = FtpSource::new(self, SocketAddr::new(*address, port));
+            ended = self.upload(Some(ftp), manifest, nothing_new(), progress).await;
+            match &ended {
+                Err(SyncError::Upload { source, .. }) if is_blocked(source) => {}
+                _ => break,
+            }
+        }
+        ended.map(|outcome| outcome.uploads)
     }
 
     /// A request of this cycle for a path of the server.

@@ -23,6 +23,9 @@ pub enum SyncError {
     /// There is nothing to check signatures with.
     #[error("no public key is given and {} has none: a first sync needs the key that update sets are signed with", .0.display())]
     NoKey(PathBuf),
+    /// There is no update set to tell of.
+    #[error("there is no update set in {} yet", .0.display())]
+    NoSet(PathBuf),
     /// Downloads are to go over FTP, which the estate does not have.
     #[error("the estate has no FTP, so nothing can be downloaded over it")]
     NoFtp,
@@ -168,9 +171,11 @@ impl SyncError {
     /// What it is about.
     pub fn concern(&self) -> Concern {
         match self {
-            SyncError::Name { .. } | SyncError::NoKey(_) | SyncError::NoFtp | SyncError::Busy(_) => {
-                Concern::Configuration
-            }
+            SyncError::Name { .. }
+            | SyncError::NoKey(_)
+            | SyncError::NoSet(_)
+            | SyncError::NoFtp
+            | SyncError::Busy(_) => Concern::Configuration,
             SyncError::Depot(error) => of_depot(error),
             SyncError::Version(_) | SyncError::Ftp { .. } | SyncError::Http { .. } | SyncError::Short { .. } => {
                 Concern::Network

@@ -37,6 +37,7 @@ mod uploads;
 mod version;
 mod writer;
 
+use std::fmt;
 use std::path::PathBuf;
 
 use fwdrill_protocol::drill::{DRILL_USER, DrillId};
@@ -155,6 +156,34 @@ pub struct Outcome {
     pub installed: Option<Tally>,
     /// What became of the uploads.
     pub uploads: Uploads,
+}
+
+/// One line, for people.
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let set = format!("version {}, serial {}", self.version, self.serial);
+        match &self.installed {
+            None => write!(f, "nothing new: {set}")?,
+            Some(Tally {
+                reused,
+                built,
+                downloaded,
+                received,
+            }) => {
+                let before = self
+                    .before
+                    .map_or_else(|| "none".to_owned(), |serial| serial.to_string());
+                write!(
+                    f,
+                    "{set} (before: {before}): {downloaded} files downloaded ({received} bytes), {built} built from incremental updates, {reused} unchanged"
+                )?;
+            }
+        }
+        match &self.uploads {
+            Uploads::NotWanted => Ok(()),
+            uploads => write!(f, "; {uploads}"),
+        }
+    }
 }
 
 /// How the files of a set came together.

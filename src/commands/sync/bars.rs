@@ -3,11 +3,11 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
+use fwdrill_client::error_chain;
 use fwdrill_client::sync::{Event, Progress};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::super::waiting::PATIENCE;
-use super::error_chain;
 
 /// Draws what a cycle tells; nothing where stderr is no terminal, or nothing is wanted.
 pub(super) struct Bars {

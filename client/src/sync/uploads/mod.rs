@@ -3,6 +3,8 @@
 mod mwav_log;
 pub(crate) mod sysinfo;
 
+use std::fmt;
+
 use fwdrill_protocol::estate::Mode;
 use fwdrill_protocol::update_set::Manifest;
 
@@ -22,6 +24,17 @@ pub enum Uploads {
     /// There is no FTP to upload over, and that is in order: the estate has none, or downloads go over HTTP, for which the
     /// guide opens no FTP port. The reason, for people.
     NoWay(String),
+}
+
+/// A part of a line, for people.
+impl fmt::Display for Uploads {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Uploads::NotWanted => f.write_str("no uploads"),
+            Uploads::Done(paths) => write!(f, "uploaded {}", paths.join(" and ")),
+            Uploads::NoWay(reason) => write!(f, "no uploads: {reason}"),
+        }
+    }
 }
 
 impl UpdateCycle {
@@ -96,6 +109,6 @@ impl UpdateCycle {
 }
 
 /// Whether a connection could not be made at all.
-fn is_blocked(error: &FtpError) -> bool {
+pub(super) fn is_blocked(error: &FtpError) -> bool {
     error.connection().is_some_and(|(_, source)| source.never_stood())
 }

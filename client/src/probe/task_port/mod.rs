@@ -1,5 +1,11 @@
 //! Does the server reach this client's task port? The client listens, the server dials, both say what they saw.
+//!
+//! Where an agent has the port already, it listens for this drill too.
 
+mod shared;
+
+use std::convert::Infallible;
+use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -20,6 +26,7 @@ use super::path::local_address;
 use crate::limits::Limits;
 use crate::observation::Observations;
 use crate::observation::task_port::TaskPort;
+use shared::Shared;
 
 /// The server dials for 2.5 s, waits 2 s for a proof or looks at the way for one.
 const DIALS: Duration = Duration::from_secs(6);
@@ -43,12 +50,13 @@ pub(super) async fn ask(site: &Site<'_>, seen: &Observations) -> Option<TaskPort
         IpAddr::V4(_) => IpAddr::from(Ipv4Addr::UNSPECIFIED),
         IpAddr::V6(_) => IpAddr::from(Ipv6Addr::UNSPECIFIED),
     };
-    let listener = TcpListener::bind((unspecified, estate.ports.agent)).await;
+    let (door, not_listening) = Door::open(site, (unspecified, estate.ports.agent).into()).await;
+    let listening = door.address();
     let arrivals = Mutex::new(Vec::new());
     let before = here();
     let asked = tokio::select! {
         asked = request(site, seen) => asked,
-        never = listen(listener.as_ref().ok(), site.plan.drill, &arrivals) => match never {},
+        never = door.watch(site.plan.drill, &arrivals) => match never {},
     };
     let mut arrivals = arrivals.into_inner().unwrap_or_else(PoisonError::into_inner);
     arrivals.sort_unstable();
@@ -58,8 +66,8 @@ pub(super) async fn ask(site: &Site<'_>, seen: &Observations) -> Option<TaskPort
     };
     Some(TaskPort {
         own: local_address(site.address),
-        listening: listener.as_ref().ok().and_then(|listener| listener.local_addr().ok()),
-        not_listening: listener.err().map(|error| error.to_string()),
+        listening,
+        not_listening,
         arrivals,
         undelivered: before
             .zip(here())
@@ -95,24 +103,72 @@ async fn request(site: &Site<'_>, seen: &Observations) -> Result<TaskPortAnswer,
     Err(refusals.join("; "))
 }
 
-/// Proves to everybody who asks that this is the client of `drill`, until nobody waits for it any more.
-async fn listen(
-    listener: Option<&TcpListener>,
-    drill: DrillId,
-    arrivals: &Mutex<Vec<SocketAddr>>,
-) -> std::convert::Infallible {
-    if let Some(listener) = listener {
-        // So many side by side: one who says nothing must not keep the server waiting.
-        join_all((0..VISITORS).map(async |_| {
-            if let Ok((stream, from)) = listener.accept().await
-                && let Ok(Some(())) = timeout(REQUEST, prove(stream, drill)).await
-            {
-                arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(from);
-            }
-        }))
-        .await;
+/// Where this drill's proof can be had.
+enum Door {
+    /// At a port of our own.
+    Own(TcpListener),
+    /// At the agent's.
+    Shared(Shared),
+    /// Nowhere.
+    None,
+}
+
+impl Door {
+    /// Opens one, or says why there is none.
+    async fn open(site: &Site<'_>, address: SocketAddr) -> (Self, Option<String>) {
+        let error = match TcpListener::bind(address).await {
+            Ok(listener) => return (Door::Own(listener), None),
+            Err(error) => error,
+        };
+        let taken = error.kind() == io::ErrorKind::AddrInUse;
+        let shared = match taken {
+            true => Shared::join(site.plan.self_events, site.plan.drill).await,
+            false => None,
+        };
+        match shared {
+            Some(shared) => (Door::Shared(shared), None),
+            None => (Door::None, Some(error.to_string())),
+        }
     }
-    std::future::pending().await
+
+    fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Door::Own(listener) => listener.local_addr().ok(),
+            Door::Shared(shared) => Some(shared.address()),
+            Door::None => None,
+        }
+    }
+
+    /// Notes everybody who asks for the proof, until nobody waits for it any more.
+    async fn watch(self, drill: DrillId, arrivals: &Mutex<Vec<SocketAddr>>) -> Infallible {
+        match self {
+            Door::Own(listener) => listen(&listener, drill, arrivals).await,
+            Door::Shared(mut shared) => {
+                while let Some(asker) = shared.asked().await {
+                    note(arrivals, asker);
+                }
+            }
+            Door::None => {}
+        }
+        std::future::pending().await
+    }
+}
+
+/// Proves to everybody who asks that this is the client of `drill`.
+async fn listen(listener: &TcpListener, drill: DrillId, arrivals: &Mutex<Vec<SocketAddr>>) {
+    // So many side by side: one who says nothing must not keep the server waiting.
+    join_all((0..VISITORS).map(async |_| {
+        if let Ok((stream, from)) = listener.accept().await
+            && let Ok(Some(())) = timeout(REQUEST, prove(stream, drill)).await
+        {
+            note(arrivals, from);
+        }
+    }))
+    .await;
+}
+
+fn note(arrivals: &Mutex<Vec<SocketAddr>>, from: SocketAddr) {
+    arrivals.lock().unwrap_or_else(PoisonError::into_inner).push(from);
 }
 
 /// One request, one answer. `None` for who asks for something else.

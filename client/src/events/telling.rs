@@ -1,27 +1,28 @@
-//! What a sync tells the server of itself (port 2225). Nothing here fails a sync.
+//! What a client's update cycles tell the server of themselves. Nothing here fails a cycle.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use fwdrill_client::Limits;
-use fwdrill_client::events::{Destination, Outbox};
-use fwdrill_client::sync::{ClientName, Event, Outcome, Progress, Server, SyncError};
 use fwdrill_depot::Layout;
+use fwdrill_protocol::client_name::ClientName;
 use fwdrill_protocol::drill::DrillId;
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::event::What;
 
-use super::bars::Bars;
-use super::error_chain;
+use super::{Destination, Outbox};
+use crate::error_chain;
+use crate::limits::Limits;
+use crate::sync::{Event, Outcome, Progress, Server, SyncError};
 
 /// How long the server may take over each step.
 const STEP: Duration = Duration::from_secs(3);
 
-/// Events of one run of `sync`, kept in `events` of its directory until the server has them.
-pub(super) struct Telling {
+/// Events of a program that goes through update cycles, kept in `events` of its directory until the server has them.
+pub struct Telling {
     directory: PathBuf,
+    role: &'static str,
     into: PathBuf,
     client: ClientName,
     estate: Estate,
@@ -33,9 +34,11 @@ pub(super) struct Telling {
 }
 
 impl Telling {
-    pub(super) fn new(into: &Path, client: ClientName, estate: &Estate) -> Self {
+    /// `into` is the directory of update sets, `role` what the program calls itself: `sync`, `agent`.
+    pub fn new(into: &Path, client: ClientName, estate: &Estate, role: &'static str) -> Self {
         Telling {
             directory: into.join("events"),
+            role,
             into: into.to_owned(),
             client,
             estate: estate.clone(),
@@ -46,17 +49,13 @@ impl Telling {
     }
 
     /// The id that a cycle's requests have to carry, so that the server meets it.
-    pub(super) fn drill(&self) -> Option<DrillId> {
+    pub fn drill(&self) -> Option<DrillId> {
         self.estate.agent.token.is_none().then_some(self.drill)
     }
 
     /// Keeps what came of a cycle.
-    pub(super) async fn note(&mut self, watched: Watched, ended: &Result<Outcome, SyncError>) {
-        // A directory that is no depot is somebody else's.
-        if self.outbox.is_none() && Layout::new(&self.into).public_key().exists() {
-            self.open().await;
-        }
-        let Some(outbox) = &self.outbox else { return };
+    pub async fn note<P>(&mut self, watched: Watched<P>, ended: &Result<Outcome, SyncError>) {
+        let Some(outbox) = self.opened().await else { return };
         if let Some((version, serial)) = watched.offered.into_inner().unwrap_or_else(PoisonError::into_inner) {
             outbox.note(What::VersionSeen { version, serial }).await;
         }
@@ -87,8 +86,15 @@ impl Telling {
         self.failed = Some(ended.is_err());
     }
 
+    /// Keeps something else that happened.
+    pub async fn tell(&mut self, what: What) {
+        if let Some(outbox) = self.opened().await {
+            outbox.note(what).await;
+        }
+    }
+
     /// Sends what waits, if the server takes it. What it does not take waits for the next time.
-    pub(super) async fn send(&self, server: &Server) {
+    pub async fn send(&self, server: &Server) {
         let Some(outbox) = &self.outbox else { return };
         let port = self.estate.ports.events;
         let addresses = server.addresses.iter().map(|address| SocketAddr::new(*address, port));
@@ -104,43 +110,48 @@ impl Telling {
         }
     }
 
-    async fn open(&mut self) {
-        match Outbox::open(self.directory.clone(), self.client.clone()).await {
-            Ok(outbox) => {
-                let started = What::Started {
-                    program: env!("CARGO_PKG_VERSION").to_owned(),
-                    role: "sync".to_owned(),
-                };
-                outbox.note(started).await;
-                self.outbox = Some(outbox);
+    async fn opened(&mut self) -> Option<Outbox> {
+        // A directory that is no depot is somebody else's.
+        if self.outbox.is_none() && Layout::new(&self.into).public_key().exists() {
+            match Outbox::open(self.directory.clone(), self.client.clone()).await {
+                Ok(outbox) => {
+                    let started = What::Started {
+                        program: env!("CARGO_PKG_VERSION").to_owned(),
+                        role: self.role.to_owned(),
+                    };
+                    outbox.note(started).await;
+                    self.outbox = Some(outbox);
+                }
+                Err(error) => tracing::warn!("the server is told nothing: {}", error_chain(&error)),
             }
-            Err(error) => tracing::warn!("the server is told nothing: {}", error_chain(&error)),
         }
+        self.outbox.clone()
     }
 }
 
-/// Shows a cycle's progress, and keeps what the server should know of it.
-pub(super) struct Watched {
-    bars: Bars,
+/// Passes a cycle's progress on, and keeps what the server should know of it.
+pub struct Watched<P> {
+    progress: P,
     begun: Instant,
     offered: Mutex<Option<(String, u64)>>,
 }
 
-impl Watched {
-    pub(super) fn new(bars: Bars) -> Self {
+impl<P> Watched<P> {
+    /// To be made when the cycle begins.
+    pub fn new(progress: P) -> Self {
         Watched {
-            bars,
+            progress,
             begun: Instant::now(),
             offered: Mutex::default(),
         }
     }
 }
 
-impl Progress for Watched {
+impl<P: Progress> Progress for Watched<P> {
     fn event(&self, event: Event<'_>) {
         if let Event::Offered { version, serial } = event {
             *self.offered.lock().unwrap_or_else(PoisonError::into_inner) = Some((version.to_owned(), serial));
         }
-        self.bars.event(event);
+        self.progress.event(event);
     }
 }
