@@ -8,9 +8,11 @@ use anyhow::bail;
 use super::plan::{Opening, Place, Plan};
 use super::script::head;
 
+const ANYWHERE: [&str; 2] = ["0.0.0.0/0", "::/0"];
+
 /// A Terraform file.
 pub(super) fn text(plan: &Plan, undo: bool) -> anyhow::Result<String> {
-    let Place::Host { sources } = &plan.place else {
+    let Place::Host { server } = &plan.place else {
         bail!("a security group protects the instance it is attached to: its topology is host");
     };
     if undo {
@@ -45,19 +47,14 @@ output \"fwdrill_security_group_id\" {
 }
 ",
     );
-    let anywhere = ["0.0.0.0/0".to_owned(), "::/0".to_owned()];
-    let from: Vec<String> = match sources.as_slice() {
-        [] => anywhere.to_vec(),
-        some => some.iter().map(network).collect(),
-    };
     for opening in &plan.openings {
-        text.push_str(&rules("ingress", opening, &from));
+        text.push_str(&rules("ingress", opening, &networks(opening.sources(server))));
     }
-    if let Some(tasks) = &plan.tasks {
-        text.push_str(&rules("egress", tasks, &anywhere));
+    for opening in &plan.back {
+        text.push_str(&rules("egress", opening, &networks(server)));
     }
     // Without these, paths with a small MTU swallow large packets. For ICMP the two numbers are type and code.
-    let icmp = [("icmp", 3, 4, &anywhere[0]), ("icmpv6", 2, 0, &anywhere[1])];
+    let icmp = [("icmp", 3, 4, ANYWHERE[0]), ("icmpv6", 2, 0, ANYWHERE[1])];
     for (protocol, kind, code, from) in icmp {
         let name = format!("fwdrill_path_mtu_{protocol}");
         text.push_str(&rule(
@@ -106,6 +103,10 @@ fn rule(direction: &str, name: &str, comment: &str, protocol: &str, ports: (u16,
     text
 }
 
-fn network(address: &IpAddr) -> String {
-    format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 })
+fn networks(addresses: &[IpAddr]) -> Vec<String> {
+    if addresses.is_empty() {
+        return ANYWHERE.map(str::to_owned).to_vec();
+    }
+    let network = |address: &IpAddr| format!("{address}/{}", if address.is_ipv4() { 32 } else { 128 });
+    addresses.iter().map(network).collect()
 }

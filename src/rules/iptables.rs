@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use fwdrill_protocol::estate::port_set::PortSet;
 
 use super::plan::{Crossing, Family, Opening, Place, Plan};
-use super::script::{multiports, shell};
+use super::script::{NOTHING_ELSE, REST, decides, multiports, shell};
 
 /// A chain of ours: its table, its name, the built-in chain that jumps to it, and its rules without `-A NAME`.
 struct Chain {
@@ -19,8 +19,12 @@ struct Chain {
 
 /// A shell script.
 pub(super) fn text(plan: &Plan, undo: bool) -> String {
+    let decides = format!(
+        "Chains of their own, asked before your other rules. They decide about {}.",
+        decides(plan)
+    );
     let about = [
-        "Chains of their own, asked before your other rules; what they do not decide, those do.",
+        decides.as_str(),
         "IPTABLES=iptables-legacy IP6TABLES=ip6tables-legacy sh FILE: for the legacy tables.",
         "After a reboot they are gone, unless you save them (Debian: netfilter-persistent save).",
     ];
@@ -46,7 +50,7 @@ pub(super) fn text(plan: &Plan, undo: bool) -> String {
 }
 
 fn load(chains: &[Chain], variable: &str, command: &str) -> String {
-    let mut text = format!("\"${{{variable}}}-restore\" --noflush <<'RULES'\n");
+    let mut text = format!("\"${{{variable}}}-restore\" --wait --noflush <<'RULES'\n");
     for table in tables(chains) {
         let _ = writeln!(text, "*{table}");
         let ours = chains.iter().filter(|chain| chain.table == table);
@@ -93,7 +97,7 @@ fn tables(chains: &[Chain]) -> Vec<&'static str> {
 
 fn chains(plan: &Plan, family: Family) -> Vec<Chain> {
     match &plan.place {
-        Place::Host { sources } => host(plan, sources, family),
+        Place::Host { server } => host(plan, server, family),
         Place::Routed(crossing) => forward(plan, crossing, family).into_iter().collect(),
         Place::Dnat { crossing, .. } => {
             let nat = if family == Family::V4 { nat(plan) } else { Vec::new() };
@@ -102,54 +106,50 @@ fn chains(plan: &Plan, family: Family) -> Vec<Chain> {
     }
 }
 
-fn host(plan: &Plan, sources: &[IpAddr], family: Family) -> Vec<Chain> {
-    let mut rules = vec![format!("-i lo -j ACCEPT {}", comment("the host itself"))];
-    rules.extend(always(family));
-    let froms: Vec<String> = match sources {
-        [] => vec![String::new()],
-        some => (some.iter().filter(|source| family.has(source)))
-            .map(|source| format!("-s {source} "))
-            .collect(),
-    };
+fn host(plan: &Plan, server: &[IpAddr], family: Family) -> Vec<Chain> {
+    let mut input = vec![format!("-i lo -j ACCEPT {}", comment("the host itself"))];
+    input.extend(always(family));
     for opening in &plan.openings {
-        for from in &froms {
-            rules.extend(accept(opening).map(|rule| format!("{from}{rule}")));
+        for from in matches("-s", opening.sources(server), family) {
+            input.extend(accept(opening).map(|rule| format!("{from}{rule}")));
         }
     }
-    let rest = comment("fwdrill rest: ports of the estate that nobody else reaches");
-    rules.extend(tcp(&plan.decided).map(|ports| format!("{ports} -j DROP {rest}")));
-    let input = Chain {
+    let rest = comment(REST);
+    input.extend(tcp(&plan.decided).map(|ports| format!("{ports} -j DROP {rest}")));
+    let mut output = vec![answers()];
+    for opening in &plan.back {
+        for to in matches("-d", server, family) {
+            output.extend(accept(opening).map(|rule| format!("{to}{rule}")));
+        }
+    }
+    let chain = |name, from, rules| Chain {
         table: "filter",
-        name: "FWDRILL-INPUT",
-        from: "INPUT",
+        name,
+        from,
         rules,
     };
-    let output = plan.tasks.iter().map(|opening| Chain {
-        table: "filter",
-        name: "FWDRILL-OUTPUT",
-        from: "OUTPUT",
-        rules: [answers()].into_iter().chain(accept(opening)).collect(),
-    });
-    [input].into_iter().chain(output).collect()
+    vec![
+        chain("FWDRILL-INPUT", "INPUT", input),
+        chain("FWDRILL-OUTPUT", "OUTPUT", output),
+    ]
 }
 
 /// `None` where the server has no address of the family.
 fn forward(plan: &Plan, crossing: &Crossing, family: Family) -> Option<Chain> {
-    let addresses = crossing.addresses(family);
-    if addresses.is_empty() {
+    let tos = matches("-d", &crossing.addresses, family);
+    let froms = matches("-s", &crossing.addresses, family);
+    if tos.is_empty() {
         return None;
     }
     let (clients, server) = (&crossing.clients, &crossing.server);
     let mut rules = always(family);
     for opening in &plan.openings {
-        for address in &addresses {
-            let to = matching("-d", *address);
+        for to in &tos {
             rules.extend(accept(opening).map(|rule| format!("-i {clients} -o {server} {to}{rule}")));
         }
     }
-    if let Some(opening) = &plan.tasks {
-        for address in &addresses {
-            let from = matching("-s", *address);
+    for opening in &plan.back {
+        for from in &froms {
             rules.extend(accept(opening).map(|rule| format!("-i {server} -o {clients} {from}{rule}")));
         }
     }
@@ -166,17 +166,17 @@ fn forward(plan: &Plan, crossing: &Crossing, family: Family) -> Option<Chain> {
             );
         }
     }
-    let rest = comment("fwdrill rest: nothing else");
-    for address in addresses {
-        let to = matching("-d", address);
-        match address {
-            Some(_) => rules.push(format!("-i {clients} -o {server} {to}-j DROP {rest}")),
-            // Without an address there is no telling what else goes this way: only the estate's ports are decided about.
-            None => {
-                rules.extend(tcp(&plan.decided).map(|ports| format!("-i {clients} -o {server} {ports} -j DROP {rest}")))
-            }
+    let rest = comment(REST);
+    for to in tos {
+        // Without an address there is no telling what else goes this way: only the estate's ports are decided about.
+        if to.is_empty() {
+            rules.extend(tcp(&plan.decided).map(|ports| format!("-i {clients} -o {server} {ports} -j DROP {rest}")));
+        } else {
+            let rest = comment(NOTHING_ELSE);
+            rules.push(format!("-i {clients} -o {server} {to}-p tcp -j DROP {rest}"));
         }
     }
+    rules.extend(tcp(&plan.decided_back).map(|ports| format!("-i {server} -o {clients} {ports} -j DROP {rest}")));
     Some(Chain {
         table: "filter",
         name: "FWDRILL-FORWARD",
@@ -215,7 +215,7 @@ fn nat(plan: &Plan) -> Vec<Chain> {
             crossing.server
         ));
     }
-    if let Some(opening) = &plan.tasks {
+    for opening in &plan.back {
         let comment = comment(&opening.comment());
         sources.extend(tcp(&opening.ports).map(|ports| {
             format!(
@@ -282,10 +282,13 @@ fn tcp(ports: &PortSet) -> impl Iterator<Item = String> {
     })
 }
 
-fn matching(option: &str, address: Option<IpAddr>) -> String {
-    address
-        .map(|address| format!("{option} {address} "))
-        .unwrap_or_default()
+/// One match for each address of the family; an empty one for any, where none is given at all.
+fn matches(option: &str, addresses: &[IpAddr], family: Family) -> Vec<String> {
+    if addresses.is_empty() {
+        return vec![String::new()];
+    }
+    let of_family = addresses.iter().filter(|address| family.has(address));
+    of_family.map(|address| format!("{option} {address} ")).collect()
 }
 
 fn comment(text: &str) -> String {

@@ -37,7 +37,7 @@ pub(crate) struct Options {
     pub(crate) inside: Option<String>,
     /// The network of the clients beside the server.
     pub(crate) inside_network: Option<Ipv4Net>,
-    /// The server's own addresses.
+    /// The server's own addresses; for [`Role::UpdateAgent`] behind a firewall, the agent's.
     pub(crate) server: Vec<IpAddr>,
     /// What clients dial, where it is the firewall's.
     pub(crate) public: Option<Ipv4Addr>,
@@ -103,6 +103,18 @@ pub(crate) fn rules(kind: Kind, estate: &Estate, options: &Options, undo: bool) 
         text: kind.text(&plan, undo)?,
         remarks: plan.remarks,
     })
+}
+
+impl Role {
+    /// As `--role` takes it.
+    fn name(self) -> &'static str {
+        match self {
+            Role::Server => "server",
+            Role::UpdateAgent => "update-agent",
+            Role::Client => "client",
+            Role::Branch => "branch",
+        }
+    }
 }
 
 impl Kind {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use fwdrill_protocol::estate::port_set::PortSet;
 
 use super::plan::{Crossing, Opening, Place, Plan};
-use super::script::{head, ranges};
+use super::script::{NOTHING_ELSE, REST, decides, head, ranges};
 
 /// A file for `nft -f`.
 pub(super) fn text(plan: &Plan, undo: bool) -> String {
@@ -15,19 +15,21 @@ pub(super) fn text(plan: &Plan, undo: bool) -> String {
     if undo {
         return format!("# Takes back what fwdrill's rules did: nft -f FILE\n{fresh}");
     }
-    let mut text = head(
-        plan,
-        "#",
-        &[
-            "Made by fwdrill rules. Apply: nft -f FILE. Undo: nft delete table inet fwdrill.",
-            "A table of its own that decides about the estate's flows and leaves everything else to your other rules.",
-            "What it accepts another table can still drop: there, too, let these ports through.",
-        ],
-    );
+    let mut about = vec![
+        "Made by fwdrill rules. Apply: nft -f FILE. Undo: nft delete table inet fwdrill.".to_owned(),
+        format!("A table of its own that decides about {}.", decides(plan)),
+        "What it accepts another table can still drop: there, too, let these ports through.".to_owned(),
+    ];
+    if let Place::Host { server } = &plan.place {
+        // An accept of ours would change nothing: no rule of this table drops what the host begins.
+        about.extend(outbound(plan, server).map(|rule| format!("Outbound, where another table drops it: {rule}")));
+    }
+    let about: Vec<&str> = about.iter().map(String::as_str).collect();
+    let mut text = head(plan, "#", &about);
     text.push_str(fresh);
     text.push_str("table inet fwdrill {\n");
     match &plan.place {
-        Place::Host { sources } => text.push_str(&host(plan, sources)),
+        Place::Host { server } => text.push_str(&host(plan, server)),
         Place::Routed(crossing) => text.push_str(&forward(plan, crossing)),
         Place::Dnat {
             crossing,
@@ -58,7 +60,7 @@ pub(super) fn text(plan: &Plan, undo: bool) -> String {
                     crossing.server
                 );
             }
-            if let Some(opening) = &plan.tasks {
+            for opening in &plan.back {
                 let _ = writeln!(
                     text,
                     "    oifname \"{}\" ip saddr {server} tcp dport {} snat ip to {public} comment \"{}\"",
@@ -76,18 +78,13 @@ pub(super) fn text(plan: &Plan, undo: bool) -> String {
 }
 
 /// The host's own firewall: the estate's ports, and nothing else.
-fn host(plan: &Plan, sources: &[IpAddr]) -> String {
+fn host(plan: &Plan, server: &[IpAddr]) -> String {
     let mut text = "  chain input {\n    type filter hook input priority filter; policy accept;\n".to_owned();
     text.push_str("    iif lo accept comment \"the host itself\"\n");
     text.push_str("    ct state { established, related } accept comment \"answers\"\n");
     text.push_str(ICMP);
     for opening in &plan.openings {
-        let froms: Vec<String> = if sources.is_empty() {
-            vec![String::new()]
-        } else {
-            sources.iter().map(|source| matching("saddr", Some(*source))).collect()
-        };
-        for from in froms {
+        for from in matches(opening.sources(server), "saddr") {
             let _ = writeln!(
                 text,
                 "    {from}tcp dport {} accept comment \"{}\"",
@@ -96,13 +93,20 @@ fn host(plan: &Plan, sources: &[IpAddr]) -> String {
             );
         }
     }
-    let _ = writeln!(
-        text,
-        "    tcp dport {} drop comment \"fwdrill rest: ports of the estate that nobody else reaches\"",
-        set(&plan.decided)
-    );
+    let _ = writeln!(text, "    tcp dport {} drop comment \"{REST}\"", set(&plan.decided));
     text.push_str("  }\n");
     text
+}
+
+/// What the host begins, a rule each.
+fn outbound(plan: &Plan, server: &[IpAddr]) -> impl Iterator<Item = String> {
+    let rules = |opening: &'_ Opening| {
+        let rule = accept(opening);
+        matches(server, "daddr")
+            .into_iter()
+            .map(move |to| format!("{to}{rule}"))
+    };
+    plan.back.iter().flat_map(rules)
 }
 
 /// A router's: what clients may begin with the server, and the server with clients.
@@ -112,27 +116,31 @@ fn forward(plan: &Plan, crossing: &Crossing) -> String {
     text.push_str("    ct state { established, related } accept comment \"answers\"\n");
     text.push_str(ICMP);
     for opening in &plan.openings {
-        for to in matches(crossing, "daddr") {
+        for to in matches(&crossing.addresses, "daddr") {
             let rule = accept(opening);
             let _ = writeln!(text, "    iifname \"{clients}\" oifname \"{server}\" {to}{rule}");
         }
     }
-    if let Some(opening) = &plan.tasks {
-        for from in matches(crossing, "saddr") {
+    for opening in &plan.back {
+        for from in matches(&crossing.addresses, "saddr") {
             let rule = accept(opening);
             let _ = writeln!(text, "    iifname \"{server}\" oifname \"{clients}\" {from}{rule}");
         }
     }
-    for to in matches(crossing, "daddr") {
+    for to in matches(&crossing.addresses, "daddr") {
         // Without an address there is no telling what else goes this way: only the estate's ports are decided about.
-        let ports = if to.is_empty() {
-            format!("tcp dport {} ", set(&plan.decided))
+        let rest = if to.is_empty() {
+            format!("tcp dport {} drop comment \"{REST}\"", set(&plan.decided))
         } else {
-            String::new()
+            format!("meta l4proto tcp drop comment \"{NOTHING_ELSE}\"")
         };
+        let _ = writeln!(text, "    iifname \"{clients}\" oifname \"{server}\" {to}{rest}");
+    }
+    if !plan.decided_back.is_empty() {
+        let ports = set(&plan.decided_back);
         let _ = writeln!(
             text,
-            "    iifname \"{clients}\" oifname \"{server}\" {to}{ports}drop comment \"fwdrill rest: nothing else\""
+            "    iifname \"{server}\" oifname \"{clients}\" tcp dport {ports} drop comment \"{REST}\""
         );
     }
     text.push_str("  }\n");
@@ -153,16 +161,13 @@ fn accept(opening: &Opening) -> String {
     )
 }
 
-/// One match for each of the server's addresses; an empty one for any.
-fn matches(crossing: &Crossing, field: &str) -> Vec<String> {
-    if crossing.addresses.is_empty() {
+/// One match for each address; an empty one for any.
+fn matches(addresses: &[IpAddr], field: &str) -> Vec<String> {
+    if addresses.is_empty() {
         return vec![matching(field, None)];
     }
-    crossing
-        .addresses
-        .iter()
-        .map(|address| matching(field, Some(*address)))
-        .collect()
+    let addresses = addresses.iter();
+    addresses.map(|address| matching(field, Some(*address))).collect()
 }
 
 fn matching(field: &str, address: Option<IpAddr>) -> String {

@@ -22,11 +22,12 @@ pub(crate) struct Plan {
     pub(crate) place: Place,
     /// From clients to the service; for [`Role::Client`], from the server to the client.
     pub(crate) openings: Vec<Opening>,
-    /// From the server to clients: tasks.
-    pub(crate) tasks: Option<Opening>,
-    /// Ports of the estate that nobody shall reach here, other than the host itself, and those of `openings`: where only
-    /// the estate's ports are decided about, what is not opened is refused.
+    /// The other way: from the server to clients, tasks; what the host of a client or an update agent asks its server.
+    pub(crate) back: Vec<Opening>,
+    /// The estate's ports that `openings` are some of: the rest of these is refused.
     pub(crate) decided: PortSet,
+    /// The same for `back`, where what is protected is the clients.
+    pub(crate) decided_back: PortSet,
     /// What whoever applies the rules has to know, a sentence each.
     pub(crate) remarks: Vec<String>,
 }
@@ -41,8 +42,8 @@ pub(crate) struct Opening {
 /// Which firewall it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// The host's own; `sources` are the only ones that may come, or empty for anybody.
-    Host { sources: Vec<IpAddr> },
+    /// The host's own. `server` is where a client or an update agent asks, and where its tasks come from; empty: anywhere.
+    Host { server: Vec<IpAddr> },
     /// One that packets cross unchanged.
     Routed(Crossing),
     /// One that forwards its own public address to the server.
@@ -64,17 +65,6 @@ pub(crate) struct Crossing {
     pub(crate) server: String,
     /// Its addresses; empty: any.
     pub(crate) addresses: Vec<IpAddr>,
-}
-
-impl Crossing {
-    /// The server's addresses of one family; `None` stands for any address, where none is given at all.
-    pub(crate) fn addresses(&self, family: Family) -> Vec<Option<IpAddr>> {
-        if self.addresses.is_empty() {
-            return vec![None];
-        }
-        let of_family = self.addresses.iter().filter(|address| family.has(address));
-        of_family.copied().map(Some).collect()
-    }
 }
 
 /// IPv4 or IPv6.
@@ -99,32 +89,34 @@ impl Plan {
              the ones beside it cannot be made"
         );
         let vantage = options.from.as_deref().unwrap_or(match options.role {
-            Role::Branch => BRANCH,
-            _ => OUTSIDE,
+            Role::Branch | Role::UpdateAgent => BRANCH,
+            Role::Server | Role::Client => OUTSIDE,
         });
-        let mut remarks = Vec::new();
-        let openings = openings(estate, options.role, vantage)?;
+        let place = place(estate, options)?;
+        let asked = |role| flows(estate, role, vantage);
+        let tasks = || tasks(estate, vantage);
+        let (openings, back) = match (options.role, &place) {
+            (Role::Server | Role::Branch, _) => (asked(options.role)?, tasks()?),
+            (Role::UpdateAgent, Place::Host { .. }) => (asked(Role::UpdateAgent)?, asked(Role::Server)?),
+            (Role::UpdateAgent, _) => (asked(Role::UpdateAgent)?, Vec::new()),
+            (Role::Client, _) => (tasks()?, asked(Role::Server)?),
+        };
         ensure!(
             !openings.is_empty(),
             "the estate expects nothing open at the vantage {vantage}: there are no rules to make"
         );
-        let place = place(estate, options)?;
-        let task_port = match options.role {
-            Role::Server | Role::Branch => opening(estate, Flow::Agent)?,
-            Role::UpdateAgent | Role::Client => None,
+        let mut remarks = unsaid(estate, options, &place);
+        remarks.extend(range_remark(estate, options.clients, &openings));
+        let decided_back = match options.role {
+            Role::Branch => decided(estate, Role::Client, vantage),
+            _ => PortSet::default(),
         };
-        let tasks = task_port.filter(|_| estate.expected(vantage, Flow::Agent) == Expected::Open);
-        remarks.extend(unsaid(estate, options, &place));
-        remarks.extend(range_remark(
-            estate,
-            options.clients.unwrap_or(estate.clients),
-            &openings,
-        ));
         Ok(Plan {
             decided: decided(estate, options.role, vantage),
+            decided_back,
             place,
             openings,
-            tasks,
+            back,
             remarks,
         })
     }
@@ -135,16 +127,28 @@ impl Opening {
     pub(crate) fn comment(&self) -> String {
         format!("fwdrill {}: {}", self.flow.name(), self.flow.title())
     }
+
+    /// The only ones that may come, on a host whose server is at `server`; empty: anybody.
+    pub(crate) fn sources<'a>(&self, server: &'a [IpAddr]) -> &'a [IpAddr] {
+        if self.flow == Flow::Tasks { server } else { &[] }
+    }
 }
 
 /// The flows of the role that have to work from the vantage.
-fn openings(estate: &Estate, role: Role, vantage: &str) -> anyhow::Result<Vec<Opening>> {
+fn flows(estate: &Estate, role: Role, vantage: &str) -> anyhow::Result<Vec<Opening>> {
     let wanted = |flow: &Flow| of_role(*flow, role, estate.mode) && estate.expected(vantage, *flow) == Expected::Open;
     let mut openings = Vec::new();
     for flow in estate.flows().filter(wanted) {
         openings.extend(opening(estate, flow)?);
     }
     Ok(openings)
+}
+
+/// What the server begins. The guide gives every client that port ("used to receive requests sent from eScan server"): an
+/// estate that does without says that it is to be closed.
+fn tasks(estate: &Estate, vantage: &str) -> anyhow::Result<Vec<Opening>> {
+    let wanted = estate.expected(vantage, Flow::Tasks) != Expected::Closed;
+    Ok(opening(estate, Flow::Tasks)?.filter(|_| wanted).into_iter().collect())
 }
 
 /// What listens in a role, by the guide's lists.
@@ -157,7 +161,7 @@ fn of_role(flow: Flow, role: Role, mode: Mode) -> bool {
             Flow::Version | Flow::Agent => true,
             _ => false,
         },
-        Role::Client => flow == Flow::Agent,
+        Role::Client => false,
     }
 }
 
@@ -182,7 +186,8 @@ fn opening(estate: &Estate, flow: Flow) -> anyhow::Result<Option<Opening>> {
 fn decided(estate: &Estate, role: Role, vantage: &str) -> PortSet {
     let here = |flow: &Flow| match role {
         Role::Client => matches!(flow, Flow::Agent | Flow::SelfEvents),
-        Role::Server | Role::UpdateAgent | Role::Branch => true,
+        Role::UpdateAgent => !matches!(flow, Flow::Events | Flow::System | Flow::Console),
+        Role::Server | Role::Branch => true,
     };
     let strict = |flow: &Flow| estate.expected(vantage, *flow) != Expected::Any;
     let flows: Vec<Flow> = estate.flows().filter(here).filter(strict).collect();
@@ -201,13 +206,17 @@ fn place(estate: &Estate, options: &Options) -> anyhow::Result<Place> {
             options.role != Role::Branch,
             "the role branch is a firewall that clients go out through: its topology is routed"
         );
-        // A server's clients are anybody; a client's tasks come from its server alone.
-        let sources = if options.role == Role::Client {
-            options.server.clone()
-        } else {
-            Vec::new()
-        };
-        return Ok(Place::Host { sources });
+        idle(
+            options,
+            "host",
+            &["--outside", "--inside", "--inside-network", "--public"],
+        )?;
+        if options.role == Role::Server {
+            idle(options, "host", &["--server"])?;
+        }
+        return Ok(Place::Host {
+            server: options.server.clone(),
+        });
     }
     ensure!(
         options.role != Role::Client,
@@ -232,12 +241,31 @@ fn place(estate: &Estate, options: &Options) -> anyhow::Result<Place> {
     match topology {
         Topology::Dnat => dnat(estate, options, crossing),
         _ => {
+            idle(options, "routed", &["--inside-network", "--public"])?;
             ensure!(
                 options.role == Role::Branch || !crossing.addresses.is_empty(),
                 "which server? give --server ADDRESS (again for its IPv6 address)"
             );
             Ok(Place::Routed(crossing))
         }
+    }
+}
+
+/// Fails where one of these options is given: it would change nothing, and whoever gave it thinks otherwise.
+fn idle(options: &Options, topology: &str, flags: &[&str]) -> anyhow::Result<()> {
+    let given = |flag: &str| match flag {
+        "--outside" => options.outside.is_some(),
+        "--inside" => options.inside.is_some(),
+        "--inside-network" => options.inside_network.is_some(),
+        "--public" => options.public.is_some(),
+        _ => !options.server.is_empty(),
+    };
+    match flags.iter().find(|flag| given(flag)) {
+        None => Ok(()),
+        Some(flag) => bail!(
+            "{flag} changes nothing for the role {} with the topology {topology}: leave it out, or give another --topology",
+            options.role.name()
+        ),
     }
 }
 
@@ -270,8 +298,8 @@ fn unsaid(estate: &Estate, options: &Options, place: &Place) -> Vec<String> {
     let mut remarks = Vec::new();
     let any_v6 = options.server.iter().any(IpAddr::is_ipv6);
     match place {
-        Place::Host { sources } if options.role == Role::Client && sources.is_empty() => {
-            remarks.push("tasks may come from any address: --server ADDRESS lets in the server's alone".to_owned());
+        Place::Host { server } if options.role != Role::Server && server.is_empty() => {
+            remarks.push("for any server: --server ADDRESS narrows the rules to the update server".to_owned());
         }
         Place::Host { .. } => {}
         Place::Routed(crossing) if crossing.addresses.is_empty() => {
@@ -288,6 +316,9 @@ fn unsaid(estate: &Estate, options: &Options, place: &Place) -> Vec<String> {
                 .to_owned(),
         );
     }
+    if options.role == Role::UpdateAgent && !matches!(place, Place::Host { .. }) {
+        remarks.push("what the update agent fetches from its server goes out by the rules of --role branch".to_owned());
+    }
     if estate.ftp.enabled && estate.ftp.active && estate.mode == Mode::Ftp {
         remarks.push(
             "ftp.active: active mode needs connections from the server to any port of clients; not opened".to_owned(),
@@ -296,13 +327,26 @@ fn unsaid(estate: &Estate, options: &Options, place: &Place) -> Vec<String> {
     remarks
 }
 
-fn range_remark(estate: &Estate, clients: u32, openings: &[Opening]) -> Option<String> {
+/// Whether the range has the size that the clients need. What is opened is always what the server hands out.
+fn range_remark(estate: &Estate, clients: Option<u32>, openings: &[Opening]) -> Option<String> {
     let range = openings.iter().find(|opening| opening.flow == Flow::FtpPassive)?;
+    let asked = clients.is_some();
+    let clients = clients.unwrap_or(estate.clients);
     let (ports, needed) = (range.ports.len(), smallest_range(clients));
-    (ports < needed).then(|| {
+    let planned = &estate.ftp.passive_ports;
+    if ports < needed {
+        return Some(format!(
+            "the passive range {planned} has {ports} ports, and {clients} clients at once need {needed}: enlarge \
+             ftp.passive_ports, here and at the server"
+        ));
+    }
+    // Who says how many clients there are asks for the size.
+    let enough: PortSet = range.ports.iter().take(needed).collect();
+    (asked && needed < ports).then(|| {
         format!(
-            "the passive range {} has {ports} ports, and {clients} clients at once need {needed}: enlarge ftp.passive_ports, here and at the server",
-            estate.ftp.passive_ports
+            "{clients} clients at once need {needed} of the {ports} ports of the passive range: with ftp.passive_ports = \
+             \"{enough}\", here and at the server, {} fewer are open",
+            ports - needed
         )
     })
 }

@@ -2,7 +2,24 @@
 
 use fwdrill_protocol::estate::port_set::PortSet;
 
-use super::plan::Plan;
+use super::plan::{Place, Plan};
+
+/// What a rule says that refuses the estate's ports to everybody else.
+pub(super) const REST: &str = "fwdrill rest: ports of the estate that nobody else reaches";
+
+/// The same, where everything from clients to the server is decided about.
+pub(super) const NOTHING_ELSE: &str = "fwdrill rest: no other TCP from clients to the server";
+
+/// What rules decide about that also refuse; for the head of their text.
+pub(super) fn decides(plan: &Plan) -> String {
+    match &plan.place {
+        Place::Routed(crossing) | Place::Dnat { crossing, .. } if !crossing.addresses.is_empty() => format!(
+            "all TCP from {} to the server, and leaves everything else to your other rules",
+            crossing.clients
+        ),
+        _ => "the estate's ports, and leaves everything else to your other rules".to_owned(),
+    }
+}
 
 /// What a text that is not whole says of itself, as comments: how to apply it, and the plan's remarks.
 pub(super) fn head(plan: &Plan, comment: &str, lines: &[&str]) -> String {

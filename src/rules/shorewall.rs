@@ -67,7 +67,7 @@ apply() { # PROGRAM: at once where it runs
 
 fn rules(plan: &Plan, family: Family) -> Vec<String> {
     match &plan.place {
-        Place::Host { sources } => host(plan, sources, family),
+        Place::Host { server } => host(plan, server, family),
         Place::Routed(crossing) => forward(plan, crossing, family),
         Place::Dnat {
             crossing,
@@ -82,42 +82,38 @@ fn rules(plan: &Plan, family: Family) -> Vec<String> {
                     .openings
                     .iter()
                     .map(|opening| rule("DNAT", &crossing.clients, &to, opening, &format!(" - {public}")));
-                forwards.chain(tasks(plan, &to, &crossing.clients)).collect()
+                forwards.chain(back(plan, &to, &crossing.clients)).collect()
             }
         },
     }
 }
 
-fn host(plan: &Plan, sources: &[IpAddr], family: Family) -> Vec<String> {
-    let froms: Vec<String> = match sources {
-        [] => vec!["$ZONE".to_owned()],
-        some => (some.iter().filter(|source| family.has(source)))
-            .map(|source| place("$ZONE", Some(*source)))
-            .collect(),
-    };
+fn host(plan: &Plan, server: &[IpAddr], family: Family) -> Vec<String> {
     let mut rules = Vec::new();
-    for from in froms {
-        let openings = plan.openings.iter();
-        rules.extend(openings.map(|opening| rule("ACCEPT", &from, "\\$FW", opening, "")));
+    for opening in &plan.openings {
+        let froms = places("$ZONE", opening.sources(server), family).into_iter();
+        rules.extend(froms.map(|from| rule("ACCEPT", &from, "\\$FW", opening, "")));
     }
-    rules.extend(tasks(plan, "\\$FW", "$ZONE"));
+    for to in places("$ZONE", server, family) {
+        rules.extend(back(plan, "\\$FW", &to));
+    }
     rules
 }
 
 fn forward(plan: &Plan, crossing: &Crossing, family: Family) -> Vec<String> {
     let mut rules = Vec::new();
-    for address in crossing.addresses(family) {
-        let server = place(&crossing.server, address);
+    for server in places(&crossing.server, &crossing.addresses, family) {
         let openings = plan.openings.iter();
         rules.extend(openings.map(|opening| rule("ACCEPT", &crossing.clients, &server, opening, "")));
-        rules.extend(tasks(plan, &server, &crossing.clients));
+        rules.extend(back(plan, &server, &crossing.clients));
     }
     rules
 }
 
-fn tasks(plan: &Plan, from: &str, to: &str) -> Option<String> {
-    let tasks = plan.tasks.as_ref()?;
-    Some(rule("ACCEPT", from, to, tasks, ""))
+fn back(plan: &Plan, from: &str, to: &str) -> impl Iterator<Item = String> {
+    plan.back
+        .iter()
+        .map(move |opening| rule("ACCEPT", from, to, opening, ""))
 }
 
 fn rule(action: &str, from: &str, to: &str, opening: &Opening, more: &str) -> String {
@@ -125,10 +121,15 @@ fn rule(action: &str, from: &str, to: &str, opening: &Opening, more: &str) -> St
     format!("{action} {from} {to} tcp {ports}{more} # {}", opening.comment())
 }
 
-fn place(zone: &str, address: Option<IpAddr>) -> String {
-    match address {
-        None => zone.to_owned(),
-        Some(IpAddr::V4(address)) => format!("{zone}:{address}"),
-        Some(IpAddr::V6(address)) => format!("{zone}:[{address}]"),
+/// The hosts of a zone with addresses of the family; the whole zone, where none is given at all.
+fn places(zone: &str, addresses: &[IpAddr], family: Family) -> Vec<String> {
+    if addresses.is_empty() {
+        return vec![zone.to_owned()];
     }
+    let of_family = addresses.iter().filter(|address| family.has(address));
+    let place = |address: &IpAddr| match address {
+        IpAddr::V4(address) => format!("{zone}:{address}"),
+        IpAddr::V6(address) => format!("{zone}:[{address}]"),
+    };
+    of_family.map(place).collect()
 }

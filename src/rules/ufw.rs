@@ -11,7 +11,7 @@ use super::script::{multiports, shell};
 /// A shell script.
 pub(super) fn text(plan: &Plan, undo: bool) -> anyhow::Result<String> {
     let calls = match &plan.place {
-        Place::Host { sources } => host(plan, sources),
+        Place::Host { server } => host(plan, server),
         Place::Routed(crossing) => forward(plan, crossing),
         Place::Dnat { .. } => bail!("ufw forwards no address: take --for iptables or nftables with --topology dnat"),
     };
@@ -36,42 +36,44 @@ pub(super) fn text(plan: &Plan, undo: bool) -> anyhow::Result<String> {
 /// `route ` or nothing, the rule after `allow`, and its comment.
 type Call = (&'static str, String, String);
 
-fn host(plan: &Plan, sources: &[IpAddr]) -> Vec<Call> {
-    let froms: Vec<String> = match sources {
-        [] => vec!["any".to_owned()],
-        some => some.iter().map(ToString::to_string).collect(),
-    };
+fn host(plan: &Plan, server: &[IpAddr]) -> Vec<Call> {
     let mut calls = Vec::new();
-    for from in &froms {
-        for opening in &plan.openings {
+    for opening in &plan.openings {
+        for from in places(opening.sources(server)) {
             let rule = |ports| format!("in proto tcp from {from} to any port {ports}");
             calls.extend(ports(opening).map(|ports| ("", rule(ports), opening.comment())));
         }
     }
-    if let Some(tasks) = &plan.tasks {
-        calls.extend(ports(tasks).map(|ports| ("", format!("out proto tcp to any port {ports}"), tasks.comment())));
+    for opening in &plan.back {
+        for to in places(server) {
+            let rule = |ports| format!("out proto tcp to {to} port {ports}");
+            calls.extend(ports(opening).map(|ports| ("", rule(ports), opening.comment())));
+        }
     }
     calls
 }
 
 fn forward(plan: &Plan, crossing: &Crossing) -> Vec<Call> {
     let (clients, server) = (&crossing.clients, &crossing.server);
-    let addresses: Vec<String> = match crossing.addresses.as_slice() {
-        [] => vec!["any".to_owned()],
-        some => some.iter().map(ToString::to_string).collect(),
-    };
     let mut calls = Vec::new();
-    for address in &addresses {
+    for address in places(&crossing.addresses) {
         for opening in &plan.openings {
             let rule = |ports| format!("in on {clients} out on {server} proto tcp from any to {address} port {ports}");
             calls.extend(ports(opening).map(|ports| ("route ", rule(ports), opening.comment())));
         }
-        if let Some(tasks) = &plan.tasks {
+        for opening in &plan.back {
             let rule = |ports| format!("in on {server} out on {clients} proto tcp from {address} to any port {ports}");
-            calls.extend(ports(tasks).map(|ports| ("route ", rule(ports), tasks.comment())));
+            calls.extend(ports(opening).map(|ports| ("route ", rule(ports), opening.comment())));
         }
     }
     calls
+}
+
+fn places(addresses: &[IpAddr]) -> Vec<String> {
+    match addresses {
+        [] => vec!["any".to_owned()],
+        some => some.iter().map(ToString::to_string).collect(),
+    }
 }
 
 fn ports(opening: &Opening) -> impl Iterator<Item = String> {

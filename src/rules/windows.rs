@@ -13,7 +13,7 @@ const REMOVE: &str = "Get-NetFirewallRule -Group 'fwdrill' -ErrorAction Silently
 
 /// A PowerShell script.
 pub(super) fn text(plan: &Plan, undo: bool) -> anyhow::Result<String> {
-    let Place::Host { sources } = &plan.place else {
+    let Place::Host { server } = &plan.place else {
         bail!("Windows Defender Firewall protects the host it runs on: its topology is host");
     };
     let mut text = "#Requires -RunAsAdministrator\n".to_owned();
@@ -34,24 +34,26 @@ pub(super) fn text(plan: &Plan, undo: bool) -> anyhow::Result<String> {
     text.push_str("$ErrorActionPreference = 'Stop'\n");
     text.push_str(REMOVE);
     for opening in &plan.openings {
-        text.push_str(&rule(opening, "Inbound", "LocalPort", sources));
+        text.push_str(&rule(opening, "Inbound", "LocalPort", opening.sources(server)));
     }
-    if let Some(tasks) = &plan.tasks {
-        text.push_str(&rule(tasks, "Outbound", "RemotePort", &[]));
+    for opening in &plan.back {
+        text.push_str(&rule(opening, "Outbound", "RemotePort", server));
     }
     Ok(text)
 }
 
-fn rule(opening: &Opening, direction: &str, port: &str, sources: &[IpAddr]) -> String {
+fn rule(opening: &Opening, direction: &str, port: &str, remote: &[IpAddr]) -> String {
     let ports: Vec<String> = (ranges(&opening.ports, "-").iter().map(|range| format!("'{range}'"))).collect();
+    // An update agent has the same flows both ways.
+    let way = if direction == "Outbound" { ", outbound" } else { "" };
     let mut text = format!(
-        "New-NetFirewallRule -Group 'fwdrill' -DisplayName '{}' -Direction {direction} -Action Allow -Profile Any -Protocol TCP -{port} {}",
+        "New-NetFirewallRule -Group 'fwdrill' -DisplayName '{}{way}' -Direction {direction} -Action Allow -Profile Any -Protocol TCP -{port} {}",
         opening.comment(),
         ports.join(",")
     );
-    if !sources.is_empty() {
-        let sources: Vec<String> = sources.iter().map(|source| format!("'{source}'")).collect();
-        let _ = write!(text, " -RemoteAddress {}", sources.join(","));
+    if !remote.is_empty() {
+        let remote: Vec<String> = remote.iter().map(|address| format!("'{address}'")).collect();
+        let _ = write!(text, " -RemoteAddress {}", remote.join(","));
     }
     text.push_str(" | Out-Null\n");
     text

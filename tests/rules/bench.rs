@@ -4,46 +4,43 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::front_end::FrontEnd;
 use crate::support::{required, run, stderr, stdout};
 
-/// A program of Debian's that loads rules.
+/// Where rules stand, and who is served across them.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum FrontEnd {
-    Nftables,
-    Iptables { legacy: bool },
-    Ufw,
-    Firewalld,
-    Shorewall,
+pub(crate) struct Place {
+    /// The host that the rules are loaded on.
+    pub(crate) host: &'static str,
+    /// Of `fwdrill probe`.
+    pub(crate) probe: &'static [&'static str],
+    /// The path, as a scenario file has it.
+    pub(crate) path: &'static str,
+    /// Shell commands on that host, before the front end starts.
+    pub(crate) before: &'static str,
 }
 
-/// One set of rules on one host, with real traffic.
+/// One set of rules at one place, with real traffic.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Trial {
     front: FrontEnd,
-    /// Where the rules are loaded.
-    host: &'static str,
+    place: Place,
     /// Of `fwdrill rules`.
     arguments: &'static [&'static str],
     /// The flow whose rules are taken out.
     without: Option<&'static str>,
     /// The one finding; empty: none.
     expect: &'static str,
-    /// The host that the client is on; absent: outside.
-    probe_on: Option<&'static str>,
-    /// Whether it is loaded twice and taken back before.
-    round_trip: bool,
 }
 
-/// The rules as they are.
-pub(crate) fn healthy(front: FrontEnd, host: &'static str, arguments: &'static [&'static str]) -> Trial {
+/// The rules as they are: loaded, loaded again, taken back, and loaded for the traffic.
+pub(crate) fn healthy(front: FrontEnd, place: Place, arguments: &'static [&'static str]) -> Trial {
     Trial {
         front,
-        host,
+        place,
         arguments,
         without: None,
         expect: "",
-        probe_on: None,
-        round_trip: true,
     }
 }
 
@@ -52,32 +49,17 @@ pub(crate) fn without(flow: &'static str, finding: &'static str, trial: Trial) -
     Trial {
         without: Some(flow),
         expect: finding,
-        round_trip: false,
         ..trial
     }
 }
 
 impl Trial {
-    /// The same, loaded once: some front ends take their time.
-    pub(crate) fn traffic_only(self) -> Trial {
-        Trial {
-            round_trip: false,
-            ..self
-        }
-    }
-
-    /// The same, dialled through the hairpin.
-    pub(crate) fn hairpin(self) -> Trial {
-        Trial {
-            probe_on: Some("lanc"),
-            ..self
-        }
-    }
-
     fn name(&self) -> String {
         let without = self.without.unwrap_or("nothing");
-        let from = self.probe_on.unwrap_or("outside");
-        format!("{:?} on {}, from {from}, without {without}", self.front, self.host)
+        format!(
+            "{:?} on {} without {without}: {:?}",
+            self.front, self.place.host, self.arguments
+        )
     }
 
     /// What `fwdrill rules` prints for it, less the rules of one flow.
@@ -103,16 +85,17 @@ impl Trial {
         left.concat()
     }
 
-    /// A scenario file: load, look, load again, undo, look, and load for the traffic.
+    /// A scenario file.
     fn scenario(&self, at: usize, directory: &Path) -> String {
         let write = |what: &str, text: &str| {
             let file = directory.join(format!("{at}.{what}"));
             std::fs::write(&file, text).unwrap();
             file.display().to_string()
         };
+        let Place { host, before, path, .. } = self.place;
         let apply = self.front.load(&write("rules", &self.rules(false)));
         let undo = self.front.load(&write("undo", &self.rules(true)));
-        let (prepare, state) = (self.front.prepare(self.host == "fw"), self.front.state());
+        let (prepare, state) = (self.front.prepare(["fw", "bfw"].contains(&host)), self.front.state());
         let round_trip = format!(
             "state() {{ {state}\n}}\nbefore=$(state)\n{apply}\nonce=$(state)\n{apply}\ntwice=$(state)\n{undo}\nafter=$(state)\n\
              same() {{ if [ \"$2\" != \"$3\" ]; then echo \"$2\" > /run/one; echo \"$3\" > /run/other; echo \"$1: $(diff /run/one /run/other)\" >&2; exit 1; fi; }}\n\
@@ -120,177 +103,16 @@ impl Trial {
              same 'applied twice is not applied once' \"$once\" \"$twice\"\n\
              same 'the undo does not leave what was there' \"$before\" \"$after\""
         );
-        let script = write(
-            "sh",
-            &format!(
-                "set -e\n{prepare}\n{}\n{apply}\n",
-                if self.round_trip { round_trip } else { String::new() },
-            ),
-        );
-        let dnat = self.arguments.contains(&"--topology=dnat");
-        let (extends, more) = if dnat {
-            ("dnat", String::new())
-        } else {
-            (
-                "routed",
-                "probe.host = 'update.example.net'\nserver.set = { 'server.bind' = '::', 'ftp.advertised_address' = '10.20.0.10' }\n".to_owned(),
-            )
-        };
-        let expect = if self.expect.is_empty() {
-            String::new()
-        } else {
-            format!("'{}'", self.expect)
-        };
-        let from = (self.probe_on)
-            .map(|host| format!("probe.on = '{host}'\nprobe.args = ['--from=inside']\n"))
-            .unwrap_or_default();
-        let full = if self.without.is_none() && self.probe_on.is_none() {
-            "probe.args = ['--full-range']\n"
-        } else {
-            ""
-        };
-        // In front of a host with rules of its own stands the path's own firewall, which is right.
-        let open = if self.host == "fw" {
-            "firewall.fw.base = 'none'\n"
-        } else {
-            ""
-        };
+        let round_trip = if self.without.is_none() { &round_trip } else { "" };
+        let script = write("sh", &format!("set -e\n{before}\n{prepare}\n{round_trip}\n{apply}\n"));
+        let expect: Vec<&str> = Some(self.expect).filter(|id| !id.is_empty()).into_iter().collect();
+        let full = self.without.is_none().then_some("--full-range");
+        let probe: Vec<&str> = self.place.probe.iter().copied().chain(full).collect();
         format!(
-            "title = {:?}\nextends = '{extends}'\nexpect = [{expect}]\n{more}{from}{full}{open}host.{}.run = ['sh {script}']\n",
+            "title = {:?}\nexpect = {expect:?}\nprobe.args = {probe:?}\nhost.{host}.run = ['sh {script}']\n{path}",
             self.name(),
-            self.host
         )
     }
-}
-
-impl FrontEnd {
-    fn kind(self) -> &'static str {
-        match self {
-            FrontEnd::Nftables => "nftables",
-            FrontEnd::Iptables { .. } => "iptables",
-            FrontEnd::Ufw => "ufw",
-            FrontEnd::Firewalld => "firewalld",
-            FrontEnd::Shorewall => "shorewall",
-        }
-    }
-
-    fn programs(self) -> &'static [&'static str] {
-        match self {
-            FrontEnd::Nftables => &["nft"],
-            FrontEnd::Iptables { legacy: false } => &["iptables-nft", "ip6tables-nft"],
-            FrontEnd::Iptables { legacy: true } => &["iptables-legacy", "ip6tables-legacy"],
-            FrontEnd::Ufw => &["ufw"],
-            FrontEnd::Firewalld => &["dbus-daemon", "firewalld", "firewall-cmd", "nft"],
-            FrontEnd::Shorewall => &["shorewall", "shorewall6"],
-        }
-    }
-
-    /// Shell commands: somebody's rules that are there already, and have to be afterwards.
-    fn prepare(self, router: bool) -> String {
-        match self {
-            FrontEnd::Nftables => {
-                "nft 'table inet mine { chain i { type filter hook input priority 0; policy accept; tcp dport 22 accept; }; }'"
-                    .to_owned()
-            }
-            // Closed but for what has to be open, the other flows of the plan among them.
-            FrontEnd::Iptables { legacy } => {
-                let flavour = if legacy { "legacy" } else { "nft" };
-                format!(
-                    "export IPTABLES=iptables-{flavour} IP6TABLES=ip6tables-{flavour}\n\
-                     for t in $IPTABLES $IP6TABLES; do\n\
-                     $t -P INPUT DROP; $t -P FORWARD DROP\n\
-                     $t -A INPUT -i lo -j ACCEPT; $t -A INPUT -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT\n\
-                     $t -A OUTPUT -p tcp --dport 9 -j DROP; $t -t nat -A POSTROUTING -o lo -j RETURN; $t -t nat -A PREROUTING -i lo -j RETURN\n\
-                     done\n\
-                     $IPTABLES -A INPUT -p icmp -j ACCEPT; $IP6TABLES -A INPUT -p ipv6-icmp -j ACCEPT\n\
-                     $IPTABLES -A FORWARD -p icmp -j ACCEPT; $IP6TABLES -A FORWARD -p ipv6-icmp -j ACCEPT"
-                )
-            }
-            FrontEnd::Ufw => format!("{}ufw --force enable\nufw allow 22/tcp comment mine\nufw reload", own_copy("/etc/ufw")),
-            FrontEnd::Firewalld => firewalld(router),
-            FrontEnd::Shorewall => shorewall(router),
-        }
-    }
-
-    /// Shell commands that print what is loaded, without counters and handles.
-    fn state(self) -> &'static str {
-        match self {
-            FrontEnd::Nftables => "nft -s list ruleset",
-            FrontEnd::Ufw => {
-                "cat /etc/ufw/user.rules /etc/ufw/user6.rules; for t in iptables ip6tables; do $t-save | sed -e '/^#/d' -e 's/ \\[[0-9:]*\\]$//'; done"
-            }
-            // The order within its chains is its own affair.
-            FrontEnd::Firewalld => {
-                "cat /etc/firewalld/services/*.xml /etc/firewalld/policies/*.xml /etc/firewalld/zones/*.xml 2>/dev/null || true; nft -s list ruleset | sort"
-            }
-            // Names of some chains are drawn by lot.
-            FrontEnd::Shorewall => {
-                "cat /etc/shorewall/rules /etc/shorewall6/rules; for t in iptables ip6tables; do $t-save | sed -e 's/sha-[lr]h-[0-9a-f]*/sha/' -e '/^#/d' -e 's/ \\[[0-9:]*\\]$//'; done"
-            }
-            FrontEnd::Iptables { .. } => {
-                "for t in $IPTABLES $IP6TABLES; do $t-save | sed -e '/^#/d' -e 's/ \\[[0-9:]*\\]$//'; done"
-            }
-        }
-    }
-
-    /// A shell command that loads a file.
-    fn load(self, file: &str) -> String {
-        match self {
-            FrontEnd::Nftables => format!("nft -f {file}"),
-            _ => format!("sh {file} >&2"),
-        }
-    }
-}
-
-/// Shell commands that put a copy in the place of a directory, for this host alone.
-fn own_copy(directory: &str) -> String {
-    format!(
-        "mkdir -p /run/own{directory}\ncp -a {directory}/. /run/own{directory}\nmount --bind /run/own{directory} {directory}\n"
-    )
-}
-
-/// With a bus of its own, and nothing written outside.
-fn firewalld(router: bool) -> String {
-    let bus = "<busconfig><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth><policy context=\"default\"><allow send_destination=\"*\" eavesdrop=\"true\"/><allow eavesdrop=\"true\"/><allow own=\"*\"/><allow user=\"*\"/></policy></busconfig>";
-    let zones = if router {
-        "firewall-cmd --permanent --zone=external --change-interface=wan\nfirewall-cmd --permanent --zone=internal --change-interface=lan\nfirewall-cmd --reload\n"
-    } else {
-        ""
-    };
-    format!(
-        "{}mount -t tmpfs none /var/log\nmkdir -p /run/dbus\necho '{bus}' > /run/dbus/bus.conf\n\
-         dbus-daemon --config-file=/run/dbus/bus.conf --nofork --nopidfile >/run/dbus/log 2>&1 </dev/null &\n\
-         while [ ! -S /run/dbus/system_bus_socket ]; do kill -0 $!; sleep 0.05; done\n\
-         firewalld --nofork --nopid >/run/firewalld.log 2>&1 </dev/null &\n\
-         until firewall-cmd --state >/dev/null 2>&1; do kill -0 $! || {{ cat /run/firewalld.log >&2; exit 1; }}; sleep 0.1; done\n\
-         {zones}firewall-cmd --permanent --add-port=8080/tcp\nfirewall-cmd --reload",
-        own_copy("/etc/firewalld"),
-    )
-}
-
-/// Debian's configuration, with the zones, interfaces and policies that somebody has written.
-fn shorewall(router: bool) -> String {
-    let mut script = "mount -t tmpfs none /var/log\nmkdir -p /run/lock\n".to_owned();
-    for (program, kind) in [("shorewall", "ipv4"), ("shorewall6", "ipv6")] {
-        let interfaces = if router { "net wan\\nloc lan\\n" } else { "net eth0\\n" };
-        let zones = if router {
-            format!("net {kind}\\nloc {kind}\\n")
-        } else {
-            format!("net {kind}\\n")
-        };
-        let inside = if router { "loc all ACCEPT\\n" } else { "" };
-        script.push_str(&own_copy(&format!("/etc/{program}")));
-        script.push_str(&format!(
-            "mount -t tmpfs none /var/lib/{program}\n\
-             sed -i 's/^STARTUP_ENABLED=.*/STARTUP_ENABLED=Yes/; s/^IP_FORWARDING=.*/IP_FORWARDING=Keep/' /etc/{program}/{program}.conf\n\
-             printf 'fw firewall\\n{zones}' > /etc/{program}/zones\n\
-             printf '?FORMAT 2\\n{interfaces}' > /etc/{program}/interfaces\n\
-             printf '$FW all ACCEPT\\n{inside}net all DROP\\nall all REJECT\\n' > /etc/{program}/policy\n\
-             printf 'ACCEPT net $FW tcp 22\\n' > /etc/{program}/rules\n\
-             {program} start >&2\n"
-        ));
-    }
-    script
 }
 
 /// Carries out all trials; every one of them has to be as it expects.
