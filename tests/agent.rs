@@ -4,127 +4,38 @@
 mod support;
 
 use std::path::PathBuf;
-use std::process::{Child, Command};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use fwdrill_protocol::announcement::Announcement;
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::report::{Report, State, Verdict};
 use fwdrill_protocol::task::{Order, SIGNATURE_HEADER, Task, TaskReceipt, sign};
-use fwdrill_server::TOKEN_FILE;
 use fwdrill_server::store::{Limits, Store};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use support::{Server, exit_within, fwdrill, required, run, signal, started, stderr};
+use support::agent::{ANYWHERE, Agent, token};
+use support::{Server, exit_within, required, run, signal, stderr};
 
 /// Nothing here takes longer, unless it never comes.
 const ENOUGH: Duration = Duration::from_secs(30);
 
-/// A free port, where the server finds it.
-const ANYWHERE: &str = "127.0.0.1:0";
-
-/// A running `fwdrill agent`; killed when dropped.
-struct Agent {
-    announcement: Announcement,
-    directory: tempfile::TempDir,
-    child: Child,
-}
-
-impl Agent {
-    /// Of this server, whose token it has, on free ports of its own.
-    fn start(server: &Server, more: &[&str]) -> Agent {
-        Agent::listening(server, ANYWHERE, &token(server), more)
-    }
-
-    fn listening(server: &Server, listen: &str, token: &str, more: &[&str]) -> Agent {
-        let directory = tempfile::tempdir().unwrap();
-        let mut command = fwdrill();
-        command
-            .args([
-                "agent",
-                &server.at(Flow::Agent).ip().to_string(),
-                "--announce",
-                "--client=pc-1",
-            ])
-            .arg(format!("--into={}", directory.path().join("updates").display()))
-            .arg(format!("--public-key={}", server.public_key()))
-            .args(server.settings())
-            .args(["--set=ports.self_events=0", "--listen", listen])
-            .env("FWDRILL_AGENT_TOKEN", token);
-        let (child, announcement) = started(command.args(more), &directory.path().join("agent.log"));
-        Agent {
-            announcement,
-            directory,
-            child,
-        }
-    }
-
-    fn log(&self) -> String {
-        std::fs::read_to_string(self.directory.path().join("agent.log")).unwrap()
-    }
-
-    /// SIGTERM, then its exit code.
-    fn terminate(&mut self) -> Option<i32> {
-        signal(&self.child, Signal::TERM);
-        exit_within(&mut self.child, Duration::from_secs(10)).code()
-    }
-
-    fn current(&self) -> PathBuf {
-        self.directory.path().join("updates/current")
-    }
-
-    /// Posts a task to its port, signed with this token: the status, and what it says.
-    fn post(&self, token: &str, task: &Task) -> (String, String) {
-        let body = serde_json::to_string(task).unwrap();
-        let output = Command::new(required("curl"))
-            .args(["--silent", "--write-out", "\n%{http_code}", "--data", &body, "--header"])
-            .arg(format!("{SIGNATURE_HEADER}: {}", sign(token, body.as_bytes())))
-            .arg(format!("http://{}/tasks", self.announcement.addresses[&Flow::Tasks]))
-            .output()
-            .unwrap();
-        let said = support::stdout(&output);
-        let (said, status) = said.rsplit_once('\n').unwrap();
-        (status.to_owned(), said.to_owned())
-    }
-}
-
-impl Drop for Agent {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn token(server: &Server) -> String {
-    let token = std::fs::read_to_string(server.state().join(TOKEN_FILE)).unwrap();
-    token.trim().to_owned()
-}
-
-/// What the console's API says.
-fn api(server: &Server, path: &str, body: Option<&Value>) -> Value {
-    let token = std::fs::read_to_string(server.state().join("console/token")).unwrap();
-    let mut command = Command::new(required("curl"));
-    command
-        .args(["--silent", "--show-error", "--fail", "--insecure", "--header"])
-        .arg(format!("Authorization: Bearer {}", token.trim()));
-    if let Some(body) = body {
-        command.args([
-            "--header",
-            "Content-Type: application/json",
-            "--data",
-            &body.to_string(),
-        ]);
-    }
-    let output = command
-        .arg(format!("https://{}{path}", server.at(Flow::Console)))
+/// Posts a task to an agent's port, signed with this token: the status, and what it says.
+fn post(agent: &Agent, token: &str, task: &Task) -> (String, String) {
+    let body = serde_json::to_string(task).unwrap();
+    let output = Command::new(required("curl"))
+        .args(["--silent", "--write-out", "\n%{http_code}", "--data", &body, "--header"])
+        .arg(format!("{SIGNATURE_HEADER}: {}", sign(token, body.as_bytes())))
+        .arg(format!("http://{}/tasks", agent.announcement.addresses[&Flow::Tasks]))
         .output()
         .unwrap();
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{path}: {error}: {}", stderr(&output)))
+    let said = support::stdout(&output);
+    let (said, status) = said.rsplit_once('\n').unwrap();
+    (status.to_owned(), said.to_owned())
 }
 
 /// Gives the agent an order; what became of it in a few seconds.
 fn give(server: &Server, order: &str) -> Value {
-    api(server, "/api/tasks", Some(&json!({ "task": order, "client": "pc-1" })))[0].clone()
+    server.api("/api/tasks", Some(&json!({ "task": order, "client": "pc-1" })))[0].clone()
 }
 
 /// Looks until there is something.
@@ -140,13 +51,13 @@ fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 }
 
 fn checked_in(server: &Server) -> Value {
-    until("an agent", || api(server, "/api/agents", None).get(0).cloned())
+    until("an agent", || server.api("/api/agents", None).get(0).cloned())
 }
 
 /// The task, once it is done or failed.
 fn ended(server: &Server, given: &Value) -> Value {
     until("an end of the task", || {
-        let tasks = api(server, "/api/tasks", None);
+        let tasks = server.api("/api/tasks", None);
         let task = tasks.as_array().unwrap().iter().find(|task| task["id"] == given["id"]);
         let ended = |task: &&Value| task["state"] == "done" || task["state"] == "failed";
         task.filter(ended).cloned()
@@ -236,7 +147,7 @@ async fn who_cannot_be_reached_gets_its_tasks_when_it_checks_in() {
     assert_eq!(done["state"], "done", "{done}");
     // So many at once, to all.
     for order in ["send-log", "probe"] {
-        let given = api(&server, "/api/tasks", Some(&json!({ "task": order })))[0].clone();
+        let given = server.api("/api/tasks", Some(&json!({ "task": order })))[0].clone();
         assert_eq!(ended(&server, &given)["state"], "done", "{order}");
     }
     assert_eq!(agent.terminate(), Some(0), "{}", agent.log());
@@ -252,24 +163,24 @@ async fn another_token_is_refused_on_both_sides_and_a_task_that_is_repeated_is_d
             .contains("does not know this client's enrolment token")
             .then_some(())
     });
-    assert_eq!(api(&server, "/api/agents", None), json!([]));
+    assert_eq!(server.api("/api/agents", None), json!([]));
     let task = Task::now("pc-1".parse().unwrap(), Order::Probe);
-    assert_eq!(agent.post(&token(&server), &task).0, "401");
+    assert_eq!(post(&agent, &token(&server), &task).0, "401");
     let other = Task::now("pc-2".parse().unwrap(), Order::Probe);
-    assert_eq!(agent.post("0123456789abcdef", &other).0, "421");
+    assert_eq!(post(&agent, "0123456789abcdef", &other).0, "421");
     drop(agent);
 
     let agent = Agent::start(&server, &["--every=3600"]);
-    let post = || {
-        let (status, said) = agent.post(&token(&server), &task);
+    let receipt = || {
+        let (status, said) = post(&agent, &token(&server), &task);
         assert_eq!(status, "200", "{said}");
         serde_json::from_str::<TaskReceipt>(&said).unwrap()
     };
-    assert!(!post().known);
-    assert!(post().known);
-    let result = until("the result", || post().result);
+    assert!(!receipt().known);
+    assert!(receipt().known);
+    let result = until("the result", || receipt().result);
     assert!(result.ok, "{result:?}");
-    assert_eq!(post().result, Some(result));
+    assert_eq!(receipt().result, Some(result));
     assert_eq!(reports(&server).await.len(), 1);
 }
 
@@ -343,6 +254,34 @@ async fn a_drill_beside_an_agent_shares_its_port_and_so_does_the_agents_own() {
     drop(agent);
     let alone = tasks(&probe());
     assert_eq!(alone.verdict, Verdict::Inconclusive, "nobody listens: {alone:?}");
+}
+
+#[test]
+fn over_http_an_agent_gets_the_same_files_and_ends_in_order_wherever_it_is_interrupted() {
+    let server = Server::start(&[]);
+    let mut agent = Agent::start(&server, &["--mode=http", "--every=3600"]);
+    until("the first update", || agent.current().exists().then_some(()));
+    until("the log", || {
+        server.dropbox().join("pc-1/mwav.log").exists().then_some(())
+    });
+    assert_eq!(support::tree(&agent.current()), support::tree(&server.current_set()));
+    signal(&agent.child, Signal::INT);
+    assert_eq!(exit_within(&mut agent.child, ENOUGH).code(), Some(0), "{}", agent.log());
+    // In the middle of its first update, or before.
+    for pause in [0, 20, 60] {
+        let mut agent = Agent::start(&server, &["--every=3600"]);
+        std::thread::sleep(Duration::from_millis(pause));
+        assert_eq!(agent.terminate(), Some(0), "{}", agent.log());
+        if agent.current().exists() {
+            assert_eq!(support::tree(&agent.current()), support::tree(&server.current_set()));
+        }
+    }
+    // Whole or not at all.
+    assert!(
+        support::tree(&server.dropbox())
+            .keys()
+            .all(|file| ["pc-1/mwav.log", "pc-1/sysinfo.json"].contains(&file.as_str()))
+    );
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use browser::Browser;
 use fwdrill_protocol::flow::Flow;
+use support::agent::Agent;
 use support::{Server, fwdrill};
 use thirtyfour::prelude::*;
 
@@ -60,16 +61,7 @@ async fn holds(browser: &Browser, page: &str) {
 
 /// Every answer of the API is what its document says.
 fn programs_get_what_the_document_says(server: &Server) {
-    let token = std::fs::read_to_string(server.state().join("console/token")).unwrap();
-    let get = |path: &str| -> serde_json::Value {
-        let output = std::process::Command::new(support::required("curl"))
-            .args(["--silent", "--fail", "--insecure", "--header"])
-            .arg(format!("Authorization: Bearer {}", token.trim()))
-            .arg(format!("https://127.0.0.1:{}{path}", server.port(Flow::Console)))
-            .output()
-            .unwrap();
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{path}: {error}"))
-    };
+    let get = |path: &str| server.api(path, None);
     let document = get("/api/openapi.json");
     for (path, methods) in document["paths"].as_object().unwrap() {
         let schema = &methods["get"]["responses"]["200"]["content"]["application/json"]["schema"];
@@ -183,6 +175,36 @@ async fn an_operator_signs_in_sees_a_client_come_publishes_a_set_and_signs_out()
     an_agent_checks_in(&server);
     browser.find("main a[href='/tasks']").await.click().await.unwrap();
     browser.reads("#given", "delivered").await;
+    // Another one, which can be reached.
+    let agent = Agent::start(&server, &["--every=3600"]);
+    let seen_twice = || {
+        server
+            .api("/api/agents", None)
+            .as_array()
+            .is_some_and(|agents| agents.len() == 2)
+    };
+    while !seen_twice() {
+        tokio::task::yield_now().await;
+    }
+    browser.find("main a[href='/tasks']").await.click().await.unwrap();
+    browser
+        .find("button[aria-label='Send log: pc-1']")
+        .await
+        .click()
+        .await
+        .unwrap();
+    while !browser
+        .find("#given")
+        .await
+        .text()
+        .await
+        .unwrap_or_default()
+        .contains("uploaded /upload/pc-1/")
+    {
+        browser.find("main a[href='/tasks']").await.click().await.unwrap();
+    }
+    browser.reads("#given .good", "done").await;
+    drop(agent);
     holds(&browser, "tasks").await;
     tokio::task::block_in_place(|| programs_get_what_the_document_says(&server));
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "every test file uses another part")]
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, reason = "tests")]
 
+pub mod agent;
 pub mod program;
 
 use std::io::{BufRead, BufReader};
@@ -147,6 +148,28 @@ impl Server {
             .args(arguments);
         let output = command.output().unwrap();
         assert!(output.status.success(), "{}", stderr(&output));
+    }
+
+    /// What the console's API says; to a POST where there is a body.
+    pub fn api(&self, path: &str, body: Option<&serde_json::Value>) -> serde_json::Value {
+        let token = std::fs::read_to_string(self.state().join("console/token")).unwrap();
+        let mut command = Command::new(required("curl"));
+        command
+            .args(["--silent", "--show-error", "--fail", "--insecure", "--header"])
+            .arg(format!("Authorization: Bearer {}", token.trim()));
+        if let Some(body) = body {
+            command.args([
+                "--header",
+                "Content-Type: application/json",
+                "--data",
+                &body.to_string(),
+            ]);
+        }
+        let output = command
+            .arg(format!("https://{}{path}", self.at(Flow::Console)))
+            .output()
+            .unwrap();
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{path}: {error}: {}", stderr(&output)))
     }
 
     pub fn pid(&self) -> u32 {

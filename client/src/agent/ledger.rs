@@ -106,7 +106,7 @@ impl Ledger {
         }
     }
 
-    /// A task is done.
+    /// A task is done. Blocks for as long as the disk does.
     pub(super) fn finish(&self, result: TaskResult) {
         let mut tasks = self.lock();
         tasks.running = None;
@@ -130,7 +130,7 @@ impl Ledger {
         untold.take(MOST_RESULTS).map(|done| done.result.clone()).collect()
     }
 
-    /// The server has been told.
+    /// The server has been told. Blocks for as long as the disk does.
     pub(super) fn told(&self, results: &[TaskResult]) {
         if results.is_empty() {
             return;

@@ -131,10 +131,10 @@ pub struct Agent {
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// A port cannot be bound.
-    #[error("failed to bind the port of the {} {address}", flow.title())]
+    #[error("failed to bind {address}, where {what}")]
     Port {
-        /// Which.
-        flow: Flow,
+        /// What should have come in there, in words.
+        what: &'static str,
         /// Where.
         address: SocketAddr,
         /// The system's reason.
@@ -150,8 +150,8 @@ impl Agent {
     /// Binds the ports, and opens the directory of update sets. From here on tasks are accepted by the kernel; they are read
     /// when [`Agent::run`] is called.
     pub async fn bind(config: Config) -> Result<Self, StartError> {
-        let tasks = listen(Flow::Tasks, config.listen).await?;
-        let self_events = listen(Flow::SelfEvents, config.self_events).await?;
+        let tasks = listen("the server sends tasks", config.listen).await?;
+        let self_events = listen("drills of this host ask", config.self_events).await?;
         // Nothing is dialled yet, and the name may have no address yet.
         let nowhere = Server::at(IpAddr::V4(Ipv4Addr::UNSPECIFIED), &config.estate);
         let present = config.cycle(nowhere).prepare().await?;
@@ -209,11 +209,11 @@ impl Agent {
     }
 }
 
-async fn listen(flow: Flow, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Port { flow, address, source };
+async fn listen(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Port { what, address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
-    tracing::info!(%flow, address = %bound, "listening");
+    tracing::info!(address = %bound, "listening: {what} here");
     Ok((listener, bound))
 }
 

@@ -14,7 +14,7 @@ use super::ledger::Ledger;
 use super::pace::Pace;
 use crate::diagnosis::diagnose;
 use crate::error_chain;
-use crate::events::{Telling, Watched};
+use crate::events::{Telling, Watched, on_thread};
 use crate::limits::Limits;
 use crate::plan::Plan;
 use crate::probe;
@@ -60,7 +60,8 @@ impl Worker {
                 task = self.ledger.next() => {
                     let result = self.carry_out(&task, &mut telling).await;
                     tracing::info!(id = %task.id, order = %task.order, ok = result.ok, detail = result.detail, "a task is done");
-                    self.ledger.finish(result);
+                    let ledger = self.ledger.clone();
+                    on_thread(move || ledger.finish(result)).await;
                 }
                 () = sleep_until(due) => {
                     let ended = self.update(&mut telling).await;
@@ -109,7 +110,8 @@ impl Worker {
             results: self.ledger.untold(),
         };
         let tasks = check_in(&server, port, token, &said, &Limits::all(STEP)).await?;
-        self.ledger.told(&said.results);
+        let ledger = self.ledger.clone();
+        on_thread(move || ledger.told(&said.results)).await;
         let now = Timestamp::now();
         for task in tasks {
             if task.client == self.config.client && !task.is_expired(now) {

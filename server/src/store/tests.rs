@@ -168,6 +168,25 @@ async fn what_is_no_database_or_one_of_a_later_version_is_named_and_left_alone()
 }
 
 #[tokio::test]
+async fn a_database_of_the_version_before_keeps_its_events_and_learns_of_tasks() {
+    let state = tempfile::tempdir().unwrap();
+    let store = open(&state, Limits::default());
+    put(&store, &[started("a")]).await;
+    store.close().await;
+    let version_1 = "DROP TABLE agent; DROP TABLE task; PRAGMA user_version = 1;";
+    Connection::open(state.path().join(FILE))
+        .unwrap()
+        .execute_batch(version_1)
+        .unwrap();
+    let store = open(&state, Limits::default());
+    assert_eq!(store.count().await.unwrap(), 1);
+    assert_eq!(
+        (store.agents().await.unwrap(), store.tasks(1).await.unwrap()),
+        (vec![], vec![])
+    );
+}
+
+#[tokio::test]
 async fn a_closed_store_takes_nothing_and_can_be_read() {
     let state = tempfile::tempdir().unwrap();
     let store = open(&state, Limits::default());
