@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod change;
 mod read;
 mod schema;
 mod tasks;
@@ -31,11 +32,12 @@ use std::sync::{Arc, Mutex};
 
 use fwdrill_protocol::event::ClientEvent;
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction};
+use rusqlite::Connection;
 use thiserror::Error;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use uuid::Uuid;
 
+use change::Asked;
 pub use read::{ClientRow, LastSync, ReportRow};
 pub use tasks::{AgentRow, TaskRow, TaskState};
 use writer::Job;
@@ -189,20 +191,11 @@ impl Store {
     /// Changes something else, all or (on an error) nothing; when it returns it is on the disk.
     async fn change<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T> + Send + 'static,
+        change: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (done, heard) = oneshot::channel();
-        self.ask(Job::Change(Box::new(move |connection| {
-            let changed = connection.transaction().and_then(|transaction| {
-                let changed = change(&transaction)?;
-                transaction.commit()?;
-                Ok(changed)
-            });
-            // Nobody may be waiting any more.
-            let _ = done.send(changed);
-        })))?;
-        let changed = heard.await.map_err(|_| StoreError::Closed)?;
-        changed.map_err(|error| StoreError::Write(Arc::new(error)))
+        self.ask(Job::Change(Box::new(Asked::new(change, done))))?;
+        heard.await.map_err(|_| StoreError::Closed)?.map_err(StoreError::Write)
     }
 
     fn ask(&self, job: Job) -> Result<(), StoreError> {

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use fwdrill_protocol::client_name::ClientName;
 use fwdrill_protocol::task::{CheckIn, LIFETIME, Order, Task, TaskResult};
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::read::{damaged, moment, parsed};
@@ -92,14 +92,14 @@ impl Store {
         peer: SocketAddr,
         local: SocketAddr,
     ) -> Result<Option<Vec<Task>>, StoreError> {
-        self.change(move |transaction| {
+        self.change(move |connection| {
             let now = Timestamp::now();
             let client = check_in.client.as_str();
-            if !has_room(transaction, client)? {
+            if !has_room(connection, client)? {
                 return Ok(None);
             }
             let serial = check_in.serial.map(|serial| i64::try_from(serial).unwrap_or(i64::MAX));
-            transaction
+            connection
                 .prepare_cached("INSERT OR REPLACE INTO agent VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)")?
                 .execute(params![
                     client,
@@ -112,13 +112,13 @@ impl Store {
                     check_in.task_port
                 ])?;
             for result in &check_in.results {
-                finish(transaction, client, result, now)?;
+                finish(connection, client, result, now)?;
             }
-            give_up_expired(transaction, now)?;
-            let open = open_tasks(transaction, client)?;
+            give_up_expired(connection, now)?;
+            let open = open_tasks(connection, client)?;
             for row in open.iter().filter(|row| row.state == TaskState::Waiting) {
                 set(
-                    transaction,
+                    connection,
                     row.task.id,
                     TaskState::Delivered,
                     "fetched by the agent",
@@ -141,11 +141,11 @@ impl Store {
             Some(name) => self.agent(name).await?.into_iter().collect(),
             None => self.agents().await?,
         };
-        self.change(move |transaction| {
+        self.change(move |connection| {
             let now = Timestamp::now();
-            give_up_expired(transaction, now)?;
+            give_up_expired(connection, now)?;
             let give = |agent: AgentRow| {
-                let row = give_one(transaction, order, &agent.name, now)?;
+                let row = give_one(connection, order, &agent.name, now)?;
                 Ok((agent, row))
             };
             agents.into_iter().map(give).collect()
@@ -155,14 +155,14 @@ impl Store {
 
     /// The agent has a task, or does not have it for this reason. Nothing that is known to have come further is changed.
     pub(crate) async fn pushed(&self, id: Uuid, state: TaskState, detail: String) -> Result<(), StoreError> {
-        self.change(move |transaction| {
+        self.change(move |connection| {
             let now = Timestamp::now();
             match state {
-                TaskState::Waiting => transaction
+                TaskState::Waiting => connection
                     .prepare_cached("UPDATE task SET detail = ?2, changed = ?3 WHERE id = ?1 AND state = 'waiting'")?
                     .execute(params![id.as_bytes(), detail, now.as_millisecond()])
                     .map(drop),
-                state => set(transaction, id, state, &detail, now),
+                state => set(connection, id, state, &detail, now),
             }
         })
         .await
@@ -170,7 +170,7 @@ impl Store {
 
     /// What came of a task, told by whoever has carried it out.
     pub(crate) async fn finished(&self, client: ClientName, result: TaskResult) -> Result<(), StoreError> {
-        self.change(move |transaction| finish(transaction, client.as_str(), &result, Timestamp::now()))
+        self.change(move |connection| finish(connection, client.as_str(), &result, Timestamp::now()))
             .await
     }
 
@@ -210,25 +210,20 @@ impl Store {
     }
 }
 
-fn has_room(transaction: &Transaction<'_>, client: &str) -> rusqlite::Result<bool> {
-    let known = transaction
+fn has_room(connection: &Connection, client: &str) -> rusqlite::Result<bool> {
+    let known = connection
         .prepare_cached("SELECT 1 FROM agent WHERE name = ?1")?
         .exists([client])?;
     let agents = || {
-        transaction
+        connection
             .prepare_cached("SELECT count(*) FROM agent")?
             .query_row([], |row| row.get::<_, u32>(0))
     };
     Ok(known || agents()? < MOST_AGENTS)
 }
 
-fn give_one(
-    transaction: &Transaction<'_>,
-    order: Order,
-    client: &ClientName,
-    now: Timestamp,
-) -> rusqlite::Result<TaskRow> {
-    let before = transaction
+fn give_one(connection: &Connection, order: Order, client: &ClientName, now: Timestamp) -> rusqlite::Result<TaskRow> {
+    let before = connection
         .prepare_cached(&format!("{TASK} WHERE client = ?1 AND task = ?2 AND state = 'waiting'"))?
         .query_row((client.as_str(), order.name()), task)
         .optional()?;
@@ -241,7 +236,7 @@ fn give_one(
         changed: now,
         detail: String::new(),
     };
-    transaction
+    connection
         .prepare_cached("INSERT INTO task VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
         .execute(params![
             row.task.id.as_bytes(),
@@ -252,7 +247,7 @@ fn give_one(
             now.as_millisecond(),
             row.detail
         ])?;
-    transaction
+    connection
         .prepare_cached(
             "DELETE FROM task WHERE client = ?1 AND id IN
              (SELECT id FROM task WHERE client = ?1 ORDER BY given DESC, id DESC LIMIT -1 OFFSET ?2)",
@@ -261,8 +256,8 @@ fn give_one(
     Ok(row)
 }
 
-fn open_tasks(transaction: &Transaction<'_>, client: &str) -> rusqlite::Result<Vec<TaskRow>> {
-    transaction
+fn open_tasks(connection: &Connection, client: &str) -> rusqlite::Result<Vec<TaskRow>> {
+    connection
         .prepare_cached(&format!(
             "{TASK} WHERE client = ?1 AND state IN ('waiting', 'delivered') ORDER BY given, id"
         ))?
@@ -270,30 +265,24 @@ fn open_tasks(transaction: &Transaction<'_>, client: &str) -> rusqlite::Result<V
         .collect()
 }
 
-fn finish(transaction: &Transaction<'_>, client: &str, result: &TaskResult, now: Timestamp) -> rusqlite::Result<()> {
+fn finish(connection: &Connection, client: &str, result: &TaskResult, now: Timestamp) -> rusqlite::Result<()> {
     let state = if result.ok { TaskState::Done } else { TaskState::Failed };
-    transaction
+    connection
         .prepare_cached("UPDATE task SET state = ?3, detail = ?4, changed = ?5 WHERE id = ?1 AND client = ?2 AND state IN ('waiting', 'delivered')")?
         .execute(params![result.id.as_bytes(), client, state.name(), result.detail, now.as_millisecond()])
         .map(drop)
 }
 
-fn set(
-    transaction: &Transaction<'_>,
-    id: Uuid,
-    state: TaskState,
-    detail: &str,
-    now: Timestamp,
-) -> rusqlite::Result<()> {
-    transaction
+fn set(connection: &Connection, id: Uuid, state: TaskState, detail: &str, now: Timestamp) -> rusqlite::Result<()> {
+    connection
         .prepare_cached("UPDATE task SET state = ?2, detail = ?3, changed = ?4 WHERE id = ?1 AND state = 'waiting'")?
         .execute(params![id.as_bytes(), state.name(), detail, now.as_millisecond()])
         .map(drop)
 }
 
-fn give_up_expired(transaction: &Transaction<'_>, now: Timestamp) -> rusqlite::Result<()> {
+fn give_up_expired(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
     let oldest = now.as_millisecond().saturating_sub(LIFETIME.as_millis() as i64);
-    transaction
+    connection
         .prepare_cached(
             "UPDATE task SET state = 'failed', detail = 'nothing was heard of it within a day', changed = ?2
              WHERE state IN ('waiting', 'delivered') AND given < ?1",

@@ -10,6 +10,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tracing::{error, warn};
 
+use super::change::{self, Change};
 use super::{Incoming, Limits, StoredEvent, Tally};
 
 /// How many requests go into one transaction.
@@ -23,14 +24,11 @@ pub(super) enum Job {
         events: Vec<Incoming>,
         done: oneshot::Sender<Result<Tally, Arc<rusqlite::Error>>>,
     },
-    Change(Change),
+    Change(Box<dyn Change>),
     Close {
         done: oneshot::Sender<()>,
     },
 }
-
-/// Anything else that is to be changed; it answers by itself.
-pub(super) type Change = Box<dyn FnOnce(&mut Connection) + Send>;
 
 /// Starts the thread; it ends when it is closed, or nobody is left to ask it.
 pub(super) fn start(
@@ -75,7 +73,7 @@ impl Writer {
             if !events.is_empty() {
                 self.serve(events, waiting);
             }
-            changes.into_iter().for_each(|change| change(&mut self.connection));
+            change::make(&mut self.connection, changes);
             if let Some(done) = closing {
                 jobs.close();
                 if let Err((_, error)) = self.connection.close() {
