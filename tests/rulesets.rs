@@ -253,6 +253,189 @@ fn json_and_legacy_rules_and_both_families_are_measured_alike() {
     );
 }
 
+/// What a command says in a network namespace of its own.
+fn said_in_a_namespace(script: &str, stdin: &Path) -> String {
+    let output = Command::new(required("unshare"))
+        .args(["--user", "--map-root-user", "--net", "sh", "-ec", script])
+        .stdin(std::fs::File::open(stdin).unwrap())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", stderr(&output));
+    support::stdout(&output)
+}
+
+#[test]
+fn members_of_a_real_ipset_decide_behind_a_bridge_and_a_vlan() {
+    required("ipset");
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    let save = |name: &str, member: &str| {
+        let commands = format!("create blocked hash:ip,port\ncreate nobody hash:net\nadd blocked {member}\n");
+        write("commands", &commands);
+        let saved = said_in_a_namespace("ipset restore; ipset save", &directory.path().join("commands"));
+        assert!(saved.contains(member), "{saved}");
+        write(name, &saved);
+    };
+    save("base.ipset", "198.51.100.99,tcp:3333");
+    save("bad.ipset", "192.168.60.20,tcp:3333");
+    let ports = "-p tcp -m multiport --dports 2021,2221,2222,2225,3333,10443,3023:4022";
+    let rules = format!(
+        "*nat
+:PREROUTING ACCEPT [0:0]
+-A PREROUTING -i eth0.100 {ports} -j DNAT --to-destination 10.20.0.10
+COMMIT
+*filter
+:FORWARD DROP [0:0]
+-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -m set --match-set nobody src -j DROP
+-A FORWARD -m set --match-set blocked src,dst -j DROP
+-A FORWARD -i br0 -j ACCEPT
+-A FORWARD -o br0 {ports} -j ACCEPT
+COMMIT
+"
+    );
+    write("rules.v4", &rules);
+    let six = |more: &str| {
+        format!(
+            "*filter
+:FORWARD DROP [0:0]
+-A FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT
+-A FORWARD -p ipv6-icmp -j ACCEPT
+{more}-A FORWARD -d 2001:db8:20::10/128 -o br0 {ports} -j ACCEPT
+COMMIT
+"
+        )
+    };
+    write("base.v6", &six(""));
+    write(
+        "bad.v6",
+        &six("-A FORWARD -i eth0.100 -p tcp -m tcp --dport 10443 -j REJECT\n"),
+    );
+    support::open_to_all(directory.path());
+    let arguments = [
+        "--ruleset=rules.v4",
+        "--ruleset=bad.v6",
+        "--ruleset=bad.ipset",
+        "--against=rules.v4",
+        "--against=base.v6",
+        "--against=base.ipset",
+        "--outside=eth0.100=203.0.113.2/24,2001:db8:2::2/64",
+        "--inside=br0=10.20.0.1/24,2001:db8:20::1/64",
+        "--bridge=br0=eth1,eth2",
+        "--branch=pune=tun0=192.168.60.1/24",
+        "--update-agent=192.168.60.20",
+        "--dial=update-agent=10.20.0.10",
+        "--server=10.20.0.10,2001:db8:20::10",
+        "--vantage=outside",
+        "--vantage=update-agent",
+        "--format=json",
+    ];
+    let output = rehearse(directory.path(), true, &arguments);
+    let told = document(&output);
+    let expected = [
+        "worse console from outside: port-rejected by bad.v6:5",
+        "worse version from update-agent: port-dropped by rules.v4:9",
+    ];
+    assert_eq!(changes(&told), expected, "{told:#}");
+    let dialled: Vec<&str> = (told["vantages"].as_array().unwrap().iter())
+        .map(|row| row["target"].as_str().unwrap())
+        .collect();
+    assert_eq!(dialled, ["203.0.113.2", "10.20.0.10", "2001:db8:20::10"]);
+    let empty = "bad.ipset:3: the ipset nobody has no members";
+    assert!(told["notes"].to_string().contains(empty), "{:#}", told["notes"]);
+}
+
+#[test]
+fn a_real_listing_in_json_is_read_sets_maps_and_all() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    // Not every kernel has flowtables: the listing gets them afterwards.
+    let fast = r#"{"flowtable": {"family": "inet", "name": "fast", "table": "f", "hook": "ingress", "prio": 0, "dev": "eth0"}}, {"rule": {"family": "inet", "table": "f", "chain": "outside", "expr": [{"flow": {"op": "add", "flowtable": "@fast"}}]}}, "#;
+    for (name, ports) in [("base", "2021, 2222, 2225"), ("bad", "2021, 2222")] {
+        let text = format!(
+            "table inet f {{
+ set services {{ type inet_service; flags interval; elements = {{ {ports}, 2221, 10443, 3023-4022 }}; }}
+ map zones {{ type ifname : verdict; elements = {{ \"eth0\" : jump outside, \"eth1\" : accept }}; }}
+ chain outside {{ tcp dport @services counter accept; }}
+ chain forward {{
+  type filter hook forward priority 0; policy drop;
+  ct state vmap {{ established : accept, related : accept, invalid : drop }}
+  iifname vmap @zones
+ }}
+}}
+"
+        );
+        write("text.nft", &text);
+        let listed = said_in_a_namespace(
+            "nft -f /dev/stdin; nft -j list ruleset",
+            &directory.path().join("text.nft"),
+        );
+        assert_eq!(listed.trim().lines().count(), 1, "{listed}");
+        write(
+            &format!("{name}.json"),
+            &listed.replacen(r#"{"rule""#, &format!(r#"{fast}{{"rule""#), 1),
+        );
+    }
+    support::open_to_all(directory.path());
+    let arguments = [
+        "--ruleset=bad.json",
+        "--against=base.json",
+        "--outside=eth0=203.0.113.2/24",
+        "--inside=eth1=10.20.0.1/24",
+        "--server=10.20.0.10",
+        "--format=json",
+    ];
+    let told = document(&rehearse(directory.path(), true, &arguments));
+    assert_eq!(
+        changes(&told),
+        ["worse events from outside: port-dropped by bad.json:1"],
+        "{told:#}"
+    );
+    let note = "bad.json:1: left out what concerns flowtables";
+    assert!(told["notes"].to_string().contains(note), "{:#}", told["notes"]);
+    let decided = told["vantages"][0]["new"]["decisions"].to_string();
+    // One line has them all: a rule is told by its place in the list.
+    assert!(
+        decided.contains(r#""rule":"nftables["#) && decided.contains("@services"),
+        "{decided}"
+    );
+}
+
+#[test]
+fn the_line_of_an_included_file_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+    std::fs::create_dir(directory.path().join("rules.d")).unwrap();
+    let open =
+        "table ip f {\n chain forward {\n  type filter hook forward priority 0;\n  iifname \"eth0\" accept\n }\n}\n";
+    write("base.nft", open);
+    write("new.nft", &format!("# all of it\ninclude \"rules.d/*.nft\"\n{open}"));
+    write("rules.d/10-nothing.nft", "# nothing yet\n");
+    let block = "table ip block {\n chain early {\n  type filter hook forward priority -10\n\n  tcp dport { 2225, 9999 } drop\n }\n}\n";
+    write("rules.d/20-block.nft", block);
+    support::open_to_all(directory.path());
+    let arguments = [
+        "--ruleset=new.nft",
+        "--against=base.nft",
+        "--outside=eth0=203.0.113.2/24",
+        "--inside=eth1=10.20.0.1/24",
+        "--server=10.20.0.10",
+        "--format=json",
+        "--set=expect.outside.system=any",
+        "--set=expect.outside.self_events=any",
+    ];
+    let told = document(&rehearse(directory.path(), true, &arguments));
+    let worse: Vec<String> = changes(&told)
+        .into_iter()
+        .filter(|line| line.starts_with("worse"))
+        .collect();
+    assert_eq!(
+        worse,
+        ["worse events from outside: port-dropped by rules.d/20-block.nft:5"],
+        "{told:#}"
+    );
+}
+
 #[test]
 fn rules_in_iptables_own_tables_are_named_for_both_families() {
     required("iptables-legacy-restore");
@@ -426,6 +609,11 @@ fn what_cannot_be_placed_is_told_with_its_line_before_anything_runs() {
         "module.v4",
         "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -i eth0 -m nosuchmatch -j DROP\nCOMMIT\n",
     );
+    // The kernel knows the target, and not there: as it says where it has no module for one.
+    write(
+        "kernel.v4",
+        "*filter\n:FORWARD ACCEPT [0:0]\n-A FORWARD -i eth0 -j ACCEPT\n-A FORWARD -i eth0 -j MASQUERADE\n-A FORWARD -i eth1 -j ACCEPT\nCOMMIT\n",
+    );
     write(
         "many.v4",
         "*nat\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING -i eth0 -p tcp --dport 2021 -j DNAT --to-destination 10.20.0.10\n-A PREROUTING -i eth0 -p tcp --dport 3333 -j DNAT --to-destination 10.20.0.11\nCOMMIT\n",
@@ -446,6 +634,12 @@ fn what_cannot_be_placed_is_told_with_its_line_before_anything_runs() {
             vec!["set.v4:3", "the ipset blocked is not defined"],
         ),
         ("module.v4", &server[..], vec!["module.v4:3", "nosuchmatch"]),
+        ("kernel.v4", &server[..], vec!["kernel.v4:4", "Invalid argument"]),
+        (
+            "kernel.v4",
+            &["--server=10.20.0.10", "--iptables=legacy"],
+            vec!["kernel.v4:4"],
+        ),
         ("many.v4", &[], vec!["10.20.0.10, 10.20.0.11: give --server"]),
         ("good.nft", &[], vec!["translates to nobody: give --server"]),
         (

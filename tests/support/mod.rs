@@ -285,17 +285,26 @@ pub fn closed_port() -> u16 {
 
 /// Interrupts and kills the program in the middle of a rehearsal: everything that it started ends too.
 pub fn nothing_is_left_of(arguments: &[&str]) {
+    let files = tempfile::tempdir().unwrap();
+    let named_namespaces = || {
+        let entries = std::fs::read_dir("/run/netns").into_iter().flatten().flatten();
+        let mut names: Vec<_> = entries.map(|entry| entry.file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = named_namespaces();
     for (sent, code) in [(Signal::INT, Some(3)), (Signal::KILL, None)] {
         let mut rehearsal = fwdrill()
             .args(arguments)
+            .env("TMPDIR", files.path())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        // The lab, its first process, the server and the client: it is in the middle of it.
+        // The network stands, the server serves, and the client asks: it is in the middle of it.
         let running = loop {
             let running = descendants_of(rehearsal.id());
-            if running.len() >= 4 {
+            if running.iter().any(|pid| is_probing(*pid)) {
                 break running;
             }
             assert!(rehearsal.try_wait().unwrap().is_none(), "it ended too early");
@@ -311,7 +320,15 @@ pub fn nothing_is_left_of(arguments: &[&str]) {
             );
             std::thread::yield_now();
         }
+        assert_eq!(named_namespaces(), before, "namespaces are left after {sent:?}");
+        let left: Vec<_> = std::fs::read_dir(files.path()).unwrap().flatten().collect();
+        assert!(left.is_empty(), "files are left after {sent:?}: {left:?}");
     }
+}
+
+fn is_probing(pid: u32) -> bool {
+    let words = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+    words.split(|byte| *byte == 0).any(|word| word == b"probe")
 }
 
 /// Its children, whichever thread started them.

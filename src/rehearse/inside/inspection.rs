@@ -1,6 +1,8 @@
 //! Rulesets loaded by the programs that load them in production, into a namespace where nothing else is: what only the kernel
 //! knows of them shows here, before anything is built.
 
+mod culprit;
+
 use std::collections::BTreeSet;
 use std::process::Stdio;
 
@@ -66,7 +68,11 @@ pub(super) async fn inspect(errand: &Inspection) -> anyhow::Result<Inspected> {
                     missing.insert(interface);
                 }
                 _ => {
-                    refused.extend(refusals(at, &file, &said));
+                    let mut complaints = refusals(at, &file, &said);
+                    if let [one] = complaints.as_mut_slice() {
+                        one.line = culprit::of(ruleset, one.line, &file).await?.or(one.line);
+                    }
+                    refused.extend(complaints);
                     break;
                 }
             }

@@ -7,6 +7,9 @@ use serde_json::value::RawValue;
 
 use super::rules::{ChainName, Rules};
 
+/// What makes an object a command (libnftables-json(5), "COMMAND OBJECTS").
+const VERBS: &[&str] = &["add", "insert", "replace", "delete", "flush", "create", "rename"];
+
 #[derive(Deserialize)]
 struct Document<'a> {
     #[serde(borrow)]
@@ -24,9 +27,7 @@ pub(super) fn rules(text: &str) -> Rules {
         let Ok(object) = serde_json::from_str::<Value>(raw.get()) else {
             continue;
         };
-        let verb = ["add", "insert", "replace", "delete"]
-            .into_iter()
-            .find(|verb| object.get(verb).is_some());
+        let verb = VERBS.iter().copied().find(|verb| object.get(verb).is_some());
         let object = verb.map_or(&object, |verb| &object[verb]);
         let named = |object: &Value, chain: &str| {
             let word = |field: &str| object[field].as_str().unwrap_or_default().to_owned();
@@ -47,11 +48,15 @@ pub(super) fn rules(text: &str) -> Rules {
     rules
 }
 
-/// The text without flowtables, and the lines that were changed (from 1). Rules that fill one only count.
-pub(super) fn without_flowtables(text: &str) -> anyhow::Result<(String, Vec<usize>)> {
+/// The text as nft takes it, without flowtables, and the lines that were changed for their sake (from 1). Rules that fill one
+/// only count. A listing has the elements of maps before the chains that they jump to, and nft 1.0.6 does not read its own.
+pub(super) fn loadable(text: &str) -> anyhow::Result<(String, Vec<usize>)> {
     let document: Document<'_> = serde_json::from_str(text).context("no output of nft -j list ruleset")?;
     let mut lines = Vec::new();
     let mut kept: Vec<String> = Vec::new();
+    // Behind the last table or chain; none where there are commands, which have an order of their own.
+    let mut chains_go = Some(0);
+    let mut moved = false;
     for raw in &document.nftables {
         let mut object: Value = serde_json::from_str(raw.get()).context("no output of nft -j list ruleset")?;
         let own = if object.get("add").is_some() {
@@ -78,13 +83,31 @@ pub(super) fn without_flowtables(text: &str) -> anyhow::Result<(String, Vec<usiz
         if changed {
             lines.push(line_of(text, raw.get()));
         }
-        kept.push(if changed {
+        let own = if changed {
             object.to_string()
         } else {
             raw.get().to_owned()
-        });
+        };
+        match chains_go {
+            Some(at)
+                if ["metainfo", "table", "chain"]
+                    .iter()
+                    .any(|kind| object.get(kind).is_some()) =>
+            {
+                moved |= at < kept.len();
+                kept.insert(at, own);
+                chains_go = Some(at + 1);
+            }
+            _ => kept.push(own),
+        }
+        if object
+            .as_object()
+            .is_some_and(|object| object.keys().any(|key| VERBS.contains(&key.as_str())))
+        {
+            chains_go = None;
+        }
     }
-    if lines.is_empty() {
+    if lines.is_empty() && !moved {
         return Ok((text.to_owned(), lines));
     }
     Ok((format!("{{\"nftables\": [\n{}\n]}}\n", kept.join(",\n")), lines))
@@ -125,12 +148,30 @@ mod tests {
 
     #[test]
     fn flowtables_go_and_rules_keep_their_places() {
-        let (text, lines) = without_flowtables(TEXT).unwrap();
+        let (text, lines) = loadable(TEXT).unwrap();
         assert_eq!(lines, [4, 6]);
         assert!(!text.contains("fast"), "{text}");
         assert_eq!(rules_of(&text), 2);
         let plain = r#"{"nftables": []}"#;
-        assert_eq!(without_flowtables(plain).unwrap(), (plain.to_owned(), Vec::new()));
+        assert_eq!(loadable(plain).unwrap(), (plain.to_owned(), Vec::new()));
+    }
+
+    #[test]
+    fn chains_come_before_the_maps_that_jump_to_them_and_commands_keep_their_order() {
+        let places = |text: &str| {
+            let (text, lines) = loadable(text).unwrap();
+            assert!(lines.is_empty());
+            let mut kinds: Vec<(usize, &str)> = ["table", "map", "chain", "rule"]
+                .into_iter()
+                .map(|kind| (text.find(&format!("\"{kind}\": {{")).unwrap(), kind))
+                .collect();
+            kinds.sort_unstable();
+            kinds.into_iter().map(|(_, kind)| kind).collect::<Vec<_>>()
+        };
+        let listing = r#"{"nftables": [{"table": {}}, {"map": {}}, {"chain": {}}, {"rule": {}}]}"#;
+        assert_eq!(places(listing), ["table", "chain", "map", "rule"]);
+        let commands = r#"{"nftables": [{"flush": {}}, {"add": {"table": {}}}, {"add": {"map": {}}}, {"chain": {}}, {"rule": {}}]}"#;
+        assert_eq!(places(commands), ["table", "map", "chain", "rule"]);
     }
 
     fn rules_of(text: &str) -> usize {

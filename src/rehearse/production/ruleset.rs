@@ -77,7 +77,7 @@ impl Ruleset {
             ),
             (Kind::NftJson, _) => (
                 Loader::NftJson,
-                nft_json::without_flowtables(&source.text)?,
+                nft_json::loadable(&source.text)?,
                 nft_json::rules(&source.text),
             ),
             (Kind::Ipset, _) => (Loader::Ipset, whole(), Rules::default()),
