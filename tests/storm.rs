@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use fwdrill_protocol::finding::FindingId;
 use fwdrill_protocol::report::Verdict;
 use fwdrill_protocol::storm::{Cause, LifeLine, Step, StormReport};
+use fwdrill_server::TOKEN_FILE;
 use fwdrill_server::store::{Limits as StoreLimits, Store};
 use rand::{RngExt, SeedableRng};
 use rustix::process::Signal;
@@ -33,7 +34,7 @@ fn server(settings: &[&str]) -> Server {
 
 /// The storm's arguments for a server, with its report as JSON on stdout.
 fn storm_on(server: &Server, more: &[&str]) -> Vec<String> {
-    let mut arguments = vec!["storm".to_owned(), "127.0.0.1".to_owned(), "--client=pc".to_owned()];
+    let mut arguments = vec!["storm".to_owned(), "127.0.0.1".to_owned()];
     arguments.extend(server.settings());
     arguments.extend([
         "--format=json".to_owned(),
@@ -229,6 +230,36 @@ fn reports_and_lives_are_what_their_schemas_say() {
         let value: Value = serde_json::from_str(line).unwrap();
         assert!(validator.is_valid(&value), "{line}");
     }
+    server.terminate();
+}
+
+#[test]
+fn storms_of_two_machines_are_gathered_by_who_has_the_token() {
+    let mut server = server(&["ftp.passive_ports=26600-26699"]);
+    let token = std::fs::read_to_string(server.state().join(TOKEN_FILE)).unwrap();
+    let token = format!("--set=agent.token={}", token.trim());
+    for name in ["east", "west", "east"] {
+        let name = format!("--client={name}");
+        let storm = run(storm_on(&server, &[&name, "--clients=5", "--ramp=0", &token]));
+        assert_eq!(storm.status.code(), Some(0), "{}", stderr(&storm));
+    }
+    // One without the token is not among them.
+    let stranger = run(storm_on(&server, &["--client=nobody", "--clients=1", "--ramp=0"]));
+    assert_eq!(stranger.status.code(), Some(0));
+    let gathered = run(storm_on(&server, &["--gathered", &token]));
+    assert_eq!(gathered.status.code(), Some(0), "{}", stderr(&gathered));
+    let reports: Vec<StormReport> = serde_json::from_slice(&gathered.stdout).unwrap();
+    let names: Vec<(&str, u64)> = reports
+        .iter()
+        .map(|report| (report.client.as_str(), report.lives.lived))
+        .collect();
+    assert_eq!(names, [("east", 5), ("west", 5)], "the last one of each");
+    assert!(reports[0].started > reports[1].started);
+    assert_eq!(
+        run(storm_on(&server, &["--gathered"])).status.code(),
+        Some(2),
+        "without the token"
+    );
     server.terminate();
 }
 

@@ -12,6 +12,10 @@ use crate::estate::port_set::PortSet;
 use crate::finding::Finding;
 use crate::report::Verdict;
 
+/// Where the events port shows the storms that it was told of, newest first: a JSON array of [`StormReport`], for who has the
+/// enrolment token.
+pub const STORMS_PATH: &str = "/storms";
+
 /// Many clients that update at once, and the first limit that broke.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(schemars::JsonSchema))]

@@ -12,13 +12,15 @@ use clap::{Args, ValueEnum};
 use fwdrill_client::Limits;
 use fwdrill_client::events::Destination;
 use fwdrill_client::ftp::Passive;
-use fwdrill_client::report::storm_text;
-use fwdrill_client::storm::{self, Course, Live, Storm};
+use fwdrill_client::report::{gathered_text, storm_text};
+use fwdrill_client::storm::{self, Course, GatherError, Live, Storm};
 use fwdrill_client::sync::{Login, Server, SyncError, this_host};
 use fwdrill_protocol::client_name::ClientName;
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::event::{ClientEvent, What};
+use fwdrill_protocol::report::Verdict;
 use fwdrill_protocol::storm::{LifeLine, Machine, StormReport};
+use serde::Serialize;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -34,7 +36,7 @@ const SENDING: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit codes: 0 every update went well; 1 a limit broke, or something else failed; 2 usage or configuration; 3 this machine has not enough for so many.\n\nExamples:\n  fwdrill storm update.example.net --clients 2000\n  fwdrill storm update.example.net --clients 400 --ramp 0 --think 0.08      (all at once, 80 ms away)\n  fwdrill storm update.example.net --clients 500 --duration 60 --format json --out storm.json\n  fwdrill storm update.example.net --clients 10000 --at-once 1000 --mode http"
+    after_help = "Exit codes: 0 every update went well; 1 a limit broke, or something else failed; 2 usage or configuration; 3 this machine has not enough for so many.\n\nExamples:\n  fwdrill storm update.example.net --clients 2000\n  fwdrill storm update.example.net --clients 400 --ramp 0 --think 0.08      (all at once, 80 ms away)\n  fwdrill storm update.example.net --clients 500 --duration 60 --format json --out storm.json\n  fwdrill storm update.example.net --clients 10000 --at-once 1000 --mode http\n  fwdrill storm update.example.net --gathered                               (of several machines: docs/STORM.md)"
 )]
 pub(crate) struct StormArgs {
     /// The server: an address or a name [default: server.host of the estate]
@@ -66,6 +68,9 @@ pub(crate) struct StormArgs {
     /// How FTP data connections are asked for: auto (EPSV; PASV where the server does not know that), epsv, pasv
     #[arg(long, value_name = "HOW", value_parser = passive, default_value = "auto")]
     passive: Passive,
+    /// Make no storm, but show those that the server was told of: the last of each client name (needs the enrolment token)
+    #[arg(long)]
+    gathered: bool,
     /// What the agents' names begin with [default: the host's name]
     #[arg(long, value_name = "NAME")]
     client: Option<String>,
@@ -123,6 +128,9 @@ pub(crate) async fn run(args: StormArgs, quiet: bool) -> Result<Exit, Failure> {
     let awaiting = awaited(&name, &estate, args.wait);
     let server = host::unless_stopped(&stop, host::UNMEASURED, awaiting).await?;
     let server = server.ends_as(Exit::Fail)?;
+    if args.gathered {
+        return gathered(&server, &estate, &destinations).await;
+    }
     let storm = args.storm(server, estate)?.sized();
     if !quiet {
         for lacking in &storm.machine.short_of {
@@ -141,7 +149,7 @@ pub(crate) async fn run(args: StormArgs, quiet: bool) -> Result<Exit, Failure> {
             .ends_as(Exit::Inconclusive)??;
     }
     for (form, file) in destinations {
-        write(&report, form, file)?;
+        write(&report, storm_text(&report), form, file)?;
     }
     if args.send_report.is_on() {
         let sent = send(&storm, &report).await;
@@ -221,10 +229,29 @@ impl StormArgs {
     }
 }
 
-fn write(report: &StormReport, form: Form, file: Option<&Path>) -> anyhow::Result<()> {
+/// Storms of other machines, as they told the server of them. The exit code is the worst of theirs.
+async fn gathered(server: &Server, estate: &Estate, to: &[(Form, Option<&Path>)]) -> Result<Exit, Failure> {
+    let limits = Limits::all(SENDING);
+    let reports = storm::gathered(server, estate, &limits)
+        .await
+        .map_err(|error| Failure {
+            exit: match error {
+                GatherError::NoToken => Exit::Usage,
+                GatherError::Http(_) | GatherError::NotReports(_) => Exit::Inconclusive,
+            },
+            error: error.into(),
+        })?;
+    for (form, file) in to {
+        write(&reports, gathered_text(&reports), *form, *file)?;
+    }
+    let verdicts = reports.iter().map(|report| report.verdict);
+    Ok(verdicts.reduce(Verdict::worse).unwrap_or(Verdict::Inconclusive).into())
+}
+
+fn write(value: &impl Serialize, text: String, form: Form, file: Option<&Path>) -> anyhow::Result<()> {
     let text = match form {
-        Form::Text => storm_text(report),
-        Form::Json => serde_json::to_string_pretty(report).context("failed to write the report")?,
+        Form::Text => text,
+        Form::Json => serde_json::to_string_pretty(value).context("failed to write the report")?,
     };
     match file {
         None => output::say(text.trim_end()),

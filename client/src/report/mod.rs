@@ -16,7 +16,7 @@ use std::str::FromStr;
 
 use fwdrill_protocol::report::Report;
 
-pub use storm::text as storm_text;
+pub use storm::{gathered as gathered_text, text as storm_text};
 pub use tap::{Fact, Point, Tap};
 
 macro_rules! formats {

@@ -18,6 +18,63 @@ pub fn text(report: &StormReport) -> String {
     text
 }
 
+/// Storms of several machines, one line each, and their sums.
+pub fn gathered(reports: &[StormReport]) -> String {
+    let mut table = table();
+    table.set_header([
+        "CLIENT",
+        "STARTED",
+        "VERDICT",
+        "UPDATES",
+        "WENT WELL",
+        "EVENTS",
+        "SECONDS",
+        "LIMIT",
+    ]);
+    for report in reports {
+        let limit = report.findings.first().map_or("-", |finding| finding.id.name());
+        table.add_row([
+            report.client.to_string(),
+            format!("{:.0}", report.started),
+            words::verdict(report.verdict).to_owned(),
+            report.lives.begun.to_string(),
+            report.lives.lived.to_string(),
+            report.events.acknowledged.to_string(),
+            format!("{:.1}", seconds(report)),
+            limit.to_owned(),
+        ]);
+    }
+    let sum = |count: fn(&StormReport) -> u64| reports.iter().map(count).sum::<u64>();
+    let mut text = String::new();
+    for line in table.lines() {
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    // Writing to a string does not fail.
+    let _ = writeln!(
+        text,
+        "\n{} storms: {} of {} updates went well, {} of {} events acknowledged",
+        reports.len(),
+        sum(|report| report.lives.lived),
+        sum(|report| report.lives.begun),
+        sum(|report| report.events.acknowledged),
+        sum(|report| report.events.made)
+    );
+    text
+}
+
+fn table() -> Table {
+    let mut table = Table::new();
+    table
+        .load_style(presets::NOTHING)
+        .set_content_arrangement(ContentArrangement::Disabled);
+    table
+}
+
+fn seconds(report: &StormReport) -> f64 {
+    std::time::Duration::from_millis(report.elapsed_ms).as_secs_f64()
+}
+
 fn document(text: &mut String, report: &StormReport) -> std::fmt::Result {
     let style = colour(report.verdict).on_default().bold();
     writeln!(
@@ -97,10 +154,7 @@ fn unexplained(text: &mut String, report: &StormReport) -> std::fmt::Result {
 }
 
 fn steps(text: &mut String, report: &StormReport) -> std::fmt::Result {
-    let mut table = Table::new();
-    table
-        .load_style(presets::NOTHING)
-        .set_content_arrangement(ContentArrangement::Disabled);
+    let mut table = table();
     table.set_header(["STEP", "DONE", "FAILED", "P50", "P90", "P99", "MAX", "ALONE", "ms"]);
     for step in &report.steps {
         table.add_row(row(step));
@@ -145,7 +199,7 @@ fn milliseconds(value: f64) -> String {
 
 fn footer(text: &mut String, report: &StormReport) -> std::fmt::Result {
     let (most, events, machine) = (report.most, report.events, &report.machine);
-    let seconds = std::time::Duration::from_millis(report.elapsed_ms).as_secs_f64();
+    let seconds = seconds(report);
     writeln!(text)?;
     let most = format!(
         "{} updates in {seconds:.1} s, {:.1} MB received and checked; at the most at once: {} agents, {} control connections, {} passive ports asked for ({} in the range)",

@@ -219,6 +219,7 @@ impl Agent<'_> {
         match result {
             Ok(value) => {
                 self.steps.push((step, at.elapsed()));
+                self.site.tally.went_well();
                 Ok(value)
             }
             Err(failure) => Err(self.trouble(step, began, failure)),

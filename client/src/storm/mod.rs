@@ -11,6 +11,7 @@
 mod agent;
 mod crowd;
 mod facts;
+mod gathered;
 mod limit;
 mod over_ftp;
 mod over_http;
@@ -36,6 +37,7 @@ use crate::ftp::Passive;
 use crate::limits::Limits;
 use crate::sync::{Login, Server};
 
+pub use gathered::{GatherError, gathered};
 pub use tally::Live;
 
 /// What a storm needs to know.

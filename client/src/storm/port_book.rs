@@ -15,6 +15,10 @@ pub(super) struct PortBook {
     pub(super) stood: u64,
     /// Of these, how many only after a second or more.
     pub(super) late: u64,
+    /// Whether so many stood late as had not been closed before: then it is not their number that is limited.
+    pub(super) late_though_held: bool,
+    /// How many were closed again.
+    closed: u64,
     /// How many did not, by cause.
     pub(super) failed: BTreeMap<Cause, u64>,
     /// The first that did not.
@@ -46,6 +50,7 @@ impl PortBook {
     pub(super) fn stood(&mut self, port: u16, began: Duration, took: Duration) {
         self.stood += 1;
         self.late += u64::from(took >= LATE);
+        self.late_though_held |= took >= LATE && self.late > self.closed;
         self.stood_after += u64::from(self.first.is_some_and(|first| began > first.began));
         self.good.insert(port);
         self.now += 1;
@@ -68,6 +73,7 @@ impl PortBook {
 
     pub(super) fn closed(&mut self) {
         self.now -= 1;
+        self.closed += 1;
     }
 
     /// How many failed for one of these reasons.

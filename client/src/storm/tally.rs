@@ -63,6 +63,8 @@ pub(super) struct Books {
     pub(super) lives: Lives,
     pub(super) events: EventTally,
     pub(super) received: u64,
+    /// When a step ended as it should for the last time, since the storm began.
+    pub(super) last_good: Duration,
     /// Agents in the middle of an update, and the most there were.
     agents: u64,
     pub(super) most_agents: u64,
@@ -225,6 +227,12 @@ impl Tally {
         if failures.samples.len() < SAMPLES {
             failures.samples.push(life.drill);
         }
+    }
+
+    /// A step ended as it should.
+    pub(super) fn went_well(&self) {
+        let now = self.now();
+        self.books().last_good = now;
     }
 
     pub(super) fn moved(&self, bytes: u64) {

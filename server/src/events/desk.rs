@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use fwdrill_protocol::drill::DrillId;
 use fwdrill_protocol::event::{ClientEvent, MOST_EVENT_BYTES, MOST_EVENTS, MOST_REQUEST_BYTES, Receipt, Refused};
+use fwdrill_protocol::storm::StormReport;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, StatusCode};
 use hyper::body::Incoming as Received;
@@ -42,6 +43,14 @@ const NOT_STORED: Refusal = Refusal::later(
     "events cannot be stored at the moment",
     Duration::from_secs(10),
 );
+
+const NOT_READ: Refusal = Refusal::later(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "storms cannot be read at the moment",
+    Duration::from_secs(10),
+);
+/// How many storms are shown.
+const MOST_STORMS: u32 = 1000;
 
 impl EventDesk {
     pub(crate) fn new(store: Store, token: EnrolmentToken) -> Self {
@@ -99,6 +108,15 @@ impl EventDesk {
             stored: tally.stored,
             known: tally.known,
             refused,
+        })
+    }
+
+    /// The storms that it was told of, newest first.
+    pub(crate) async fn storms(&self, headers: &HeaderMap) -> Result<Vec<StormReport>, Refusal> {
+        self.is_enrolled(headers, None)?;
+        self.0.store.storms(MOST_STORMS).await.map_err(|error| {
+            warn!(error = %crate::chain(&error), "storms cannot be read");
+            NOT_READ
         })
     }
 

@@ -34,6 +34,7 @@ use fwdrill_protocol::drill::{DRILL_HEADER, DrillId, EVIDENCE_PATH};
 use fwdrill_protocol::event::EVENTS_PATH;
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::sighting::{Event, Syn};
+use fwdrill_protocol::storm::STORMS_PATH;
 use fwdrill_protocol::sweep::SWEEP_PATH;
 use fwdrill_protocol::task::{CHECK_IN_PATH, SIGNATURE_HEADER};
 use fwdrill_protocol::task_port::TASK_PORT_PATH;
@@ -140,6 +141,10 @@ impl Site {
             (Some(desk), _, EVENTS_PATH) => {
                 let received = desk.receive(request, ends, drill).await;
                 return posted::respond(received.and_then(|receipt| Ok(Representation::json(&receipt)?)));
+            }
+            (Some(desk), _, STORMS_PATH) if request.method() == Method::GET => {
+                let storms = desk.storms(request.headers()).await;
+                return posted::respond(storms.and_then(|storms| Ok(Representation::json(&storms)?)));
             }
             (_, Some(desk), CHECK_IN_PATH) => return orders(desk.check_in(request, ends).await),
             _ => {}

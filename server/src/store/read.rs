@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 
 use fwdrill_protocol::event::{ClientEvent, What};
 use fwdrill_protocol::report::Report;
+use fwdrill_protocol::storm::StormReport;
 use jiff::Timestamp;
 use rusqlite::types::Type;
 use rusqlite::{Connection, OptionalExtension, Row};
@@ -118,6 +119,25 @@ impl Store {
             })
             .await?;
         Ok(events.into_iter().filter_map(in_one_line).collect())
+    }
+
+    /// The newest reports of storms by who has the enrolment token, newest first.
+    pub async fn storms(&self, most: u32) -> Result<Vec<StormReport>, StoreError> {
+        let events = self
+            .query(move |connection| {
+                connection
+                    .prepare_cached(&format!(
+                        "{EVENT} WHERE kind = 'storm-report' AND enrolled ORDER BY seq DESC LIMIT ?1"
+                    ))?
+                    .query_map([most], event)?
+                    .collect::<rusqlite::Result<Vec<_>>>()
+            })
+            .await?;
+        let storms = events.into_iter().filter_map(|stored| match stored.event.what {
+            What::StormReport { report } => Some(*report),
+            _ => None,
+        });
+        Ok(storms.collect())
     }
 
     /// One report, whole, with whose it is; `None`: there is no such report (any more).

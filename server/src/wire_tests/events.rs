@@ -1,5 +1,6 @@
 use fwdrill_protocol::drill::DrillId;
 use fwdrill_protocol::event::{ClientEvent, EVENTS_PATH, MOST_EVENTS, MOST_REQUEST_BYTES, Receipt, What};
+use fwdrill_protocol::storm::{STORMS_PATH, StormReport};
 
 use super::*;
 use crate::TOKEN_FILE;
@@ -143,6 +144,49 @@ async fn what_is_no_request_with_events_is_told_why() {
         200
     );
     assert_eq!(server.store().count().await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn storms_are_shown_to_who_has_the_token_and_are_of_those_who_have_it() {
+    let (_place, server, token) = enrolled().await;
+    let shown = async |header: &str| {
+        server
+            .ask(
+                Flow::Events,
+                &format!("GET {STORMS_PATH} HTTP/1.1\r\nHost: a\r\n{header}"),
+            )
+            .await
+    };
+    assert_eq!(shown("").await.status, 401);
+    assert_eq!(shown("Authorization: Bearer wrong\r\n").await.status, 401);
+    assert_eq!(shown(&token).await.body, b"[]");
+    let of = |client: &str| {
+        let report = serde_json::json!({
+            "schema": StormReport::SCHEMA, "target": "a", "client": client, "started": "2026-11-24T07:00:00Z",
+            "elapsed_ms": 1, "verdict": "pass", "mode": "ftp", "plan": {"clients": 1, "ramp_s": 0.0, "think_s": 0.0},
+            "stopped": false, "passive_ports": "3023-4022", "both_ends": true,
+            "lives": {"begun": 1, "lived": 1, "failed": 0},
+            "most": {"agents": 1, "control_connections": 1, "passive_ports": 1}, "received": 0, "steps": [],
+            "events": {"made": 1, "acknowledged": 1, "refused": 0, "given_up": 0, "repeated": 0},
+            "machine": {"open_files": null, "local_ports": null, "short_of": []}, "findings": [],
+        });
+        let report: StormReport = serde_json::from_value(report).unwrap();
+        let what = What::StormReport {
+            report: Box::new(report),
+        };
+        serde_json::to_string(&ClientEvent::now(client.parse().unwrap(), what)).unwrap()
+    };
+    for client in ["a", "b"] {
+        assert_eq!(receipt(&server.post(&token, &of(client)).await).stored, 1);
+    }
+    let drill = DrillId::random();
+    let met = format!("GET /version HTTP/1.1\r\nHost: a\r\nX-Fwdrill-Drill: {drill}\r\n");
+    server.ask(Flow::Version, &met).await;
+    let stranger = format!("X-Fwdrill-Drill: {drill}\r\n");
+    assert_eq!(receipt(&server.post(&stranger, &of("c")).await).stored, 1);
+    let storms: Vec<StormReport> = serde_json::from_slice(&shown(&token).await.body).unwrap();
+    let clients: Vec<&str> = storms.iter().map(|storm| storm.client.as_str()).collect();
+    assert_eq!(clients, ["b", "a"], "the newest first");
 }
 
 #[tokio::test]

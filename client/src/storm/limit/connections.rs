@@ -4,6 +4,8 @@
 //! limit. A full table has room for no service; a limit on one port leaves the others alone. Late connections are limited by
 //! their rate only if the kernel did repeat SYNs: a busy machine is late as well.
 
+use std::time::Duration;
+
 use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity};
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::report::Outcome;
@@ -19,6 +21,8 @@ use FindingId::{
 const NEVER_STOOD: [Cause; 3] = [Cause::Refused, Cause::Timeout, Cause::Unreachable];
 /// Fewer than this many, or than one of a hundred, are lost packets.
 const SOME: u64 = 3;
+/// When the kernel repeats a SYN.
+const SYN_AGAIN: Duration = Duration::from_secs(1);
 /// Of a hundred that are late.
 const MANY: u64 = 10;
 
@@ -30,7 +34,9 @@ pub(super) fn check(facts: &Facts) -> Option<Limit> {
         .map(|(flow, book)| (*flow, book))
         .filter(|(flow, book)| is_hurt(facts, *flow, book))
         .collect();
-    rate(facts).or_else(|| {
+    // With no room for any service, who comes late to one has the room that another left.
+    let rate = if hurt.len() > 1 { None } else { rate(facts) };
+    rate.or_else(|| {
         let (flow, book) = hurt
             .iter()
             .min_by_key(|(_, book)| book.first.map(|first| first.began))?;
@@ -45,14 +51,23 @@ fn is_hurt(facts: &Facts, flow: Flow, book: &PortBook) -> bool {
     let enough = failed >= SOME && failed * 100 >= book.stood + failed;
     // Ports that never let anybody in are closed, not limited.
     let port_by_port = book.bad.iter().any(|port| book.good.contains(port));
-    let open_again = facts
-        .witness
-        .afterwards
-        .get(&flow)
-        .is_none_or(|after| *after == Outcome::Open);
-    // With a RST or an ICMP error, somebody must have been let in later.
-    let let_in = book.stood_after > 0 || book.of(&[Cause::Timeout]) > 0;
-    enough && port_by_port && open_again && let_in && book.stood > 0
+    enough && port_by_port && book.stood > 0 && (is_open_again(facts, flow) || went_on(facts, book))
+}
+
+/// Whether the service lets somebody in when all is over; true where nobody asked and others were let in later.
+fn is_open_again(facts: &Facts, flow: Flow) -> bool {
+    match facts.witness.afterwards.get(&flow) {
+        Some(after) => *after == Outcome::Open,
+        None => facts.books.ports.get(&flow).is_some_and(|book| book.stood_after > 0),
+    }
+}
+
+/// Whether the server was there while SYNs were repeated without an answer: something went well meanwhile. Entries of a
+/// table that is full go only after minutes, so it need not be open again.
+fn went_on(facts: &Facts, book: &PortBook) -> bool {
+    let dropped = book.of(&[Cause::Timeout]) > 0;
+    let first = book.first.map(|first| first.began + SYN_AGAIN);
+    dropped && first.is_some_and(|first| facts.books.last_good > first)
 }
 
 struct Verdict {
@@ -69,7 +84,8 @@ fn rate(facts: &Facts) -> Option<Limit> {
     let (late, dropped) = (book.late, book.of(&[Cause::Timeout]));
     let repeated = facts.witness.here?.syns_sent_again;
     let many = (late + dropped) * 100 >= (book.stood + dropped) * MANY;
-    if late < SOME || !many || late * 4 <= dropped || repeated * 2 < late {
+    // Where the number is limited, somebody is let in late only when somebody else has gone.
+    if late < SOME || !many || !book.late_though_held || repeated * 2 < late {
         return None;
     }
     let overflows = facts.witness.counted.map_or(0, |counted| counted.listen_overflows);
@@ -90,7 +106,7 @@ fn rate(facts: &Facts) -> Option<Limit> {
         }
     };
     let first = book.first.unwrap_or(First {
-        began: std::time::Duration::ZERO,
+        began: Duration::ZERO,
         held: book.most,
         in_all: book.most,
     });
@@ -117,7 +133,7 @@ fn number(facts: &Facts, hurt: &[(Flow, &PortBook)], flow: Flow, book: &PortBook
             id: StateTableFull,
             place: Place::ServerFirewall,
             confidence: Confidence::Likely,
-            alternatives: vec![ConnectionLimit],
+            alternatives: vec![ConnectionLimit, ConnectionRateLimit],
             because: vec![because, "the same for more than one service".to_owned()],
         };
     }
@@ -142,7 +158,10 @@ fn number(facts: &Facts, hurt: &[(Flow, &PortBook)], flow: Flow, book: &PortBook
         _ => (
             ConnectionLimit,
             Place::ServerFirewall,
-            Confidence::Likely,
+            match is_open_again(facts, flow) {
+                true => Confidence::Likely,
+                false => Confidence::Possible,
+            },
             vec![ServerConnectionLimit, StateTableFull],
         ),
     };
@@ -237,8 +256,6 @@ impl Verdict {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use fwdrill_protocol::host::Counters;
     use fwdrill_protocol::report::Verdict;
     use fwdrill_protocol::storm::Step;
@@ -272,7 +289,12 @@ mod tests {
         let mut facts = storm_of(100);
         limited(&mut facts, Flow::FtpControl, Step::Control, Cause::Refused, 0);
         assert_eq!((ids(&facts), judge(&facts).verdict), (vec![], Verdict::Fail));
-        // And neither is one that answers nobody when all is over.
+        facts.witness.afterwards.insert(Flow::FtpControl, Outcome::Refused);
+        assert_eq!(ids(&facts), []);
+        // One that lets everybody in again is one.
+        facts.witness.afterwards.insert(Flow::FtpControl, Outcome::Open);
+        assert_eq!(ids(&facts), [ConnectionLimit]);
+        // And one that answers nobody when all is over is none.
         let mut facts = storm_of(100);
         limited(&mut facts, Flow::FtpControl, Step::Control, Cause::Timeout, 5);
         facts.witness.afterwards.insert(Flow::FtpControl, Outcome::Timeout);

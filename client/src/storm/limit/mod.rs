@@ -9,7 +9,7 @@ mod testing;
 
 use std::time::Duration;
 
-use fwdrill_protocol::finding::Finding;
+use fwdrill_protocol::finding::{Finding, Severity};
 use fwdrill_protocol::report::Verdict;
 use fwdrill_protocol::storm::Sum;
 
@@ -55,6 +55,12 @@ pub(super) fn judge(facts: &Facts) -> Judgement {
         Some(own) if limits.is_empty() && !foreign(own) => Verdict::Inconclusive,
         _ => Verdict::Fail,
     };
+    // Everybody came through, only late.
+    if facts.books.failures.is_empty() {
+        limits
+            .iter_mut()
+            .for_each(|limit| limit.finding.severity = Severity::Warning);
+    }
     let sum = limits.first().map(|limit| limit.sum.clone());
     Judgement {
         verdict,
