@@ -56,8 +56,10 @@ impl FrontEnd {
                 )
             }
             FrontEnd::Ufw => format!(
-                "{}ufw default deny outgoing\nufw allow 22/tcp comment mine\nufw --force enable",
-                own_copy("/etc/ufw")
+                "{}{}ufw default deny outgoing\nufw allow 22/tcp comment mine\nufw --force enable",
+                own_copy("/etc/ufw"),
+                // Where it writes its policies.
+                own_copy("/etc/default")
             ),
             FrontEnd::Firewalld => firewalld(router),
             FrontEnd::Shorewall => shorewall(router),
