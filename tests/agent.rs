@@ -14,6 +14,7 @@ use fwdrill_server::store::{Limits, Store};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use support::agent::{ANYWHERE, Agent, token};
+use support::program::program;
 use support::{Server, exit_within, required, run, signal, stderr};
 
 /// Nothing here takes longer, unless it never comes.
@@ -282,6 +283,48 @@ fn over_http_an_agent_gets_the_same_files_and_ends_in_order_wherever_it_is_inter
             .keys()
             .all(|file| ["pc-1/mwav.log", "pc-1/sysinfo.json"].contains(&file.as_str()))
     );
+}
+
+/// In network namespaces, which need no privilege.
+#[test]
+fn behind_a_nat_tasks_come_by_check_in_and_drills_say_why_they_do_not_come_otherwise() {
+    let directory = tempfile::tempdir().unwrap();
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/agent/behind_nat.sh");
+    for program in ["ip", "nft", "curl", "unshare"] {
+        required(program);
+    }
+    let output = program("timeout", directory.path())
+        .args(["60", "unshare", "-Urnm", "bash", script, env!("CARGO_BIN_EXE_fwdrill")])
+        .arg(directory.path())
+        .output()
+        .unwrap();
+    let log = |file: &str| std::fs::read_to_string(directory.path().join(file)).unwrap_or_default();
+    let told = format!("{}{}{}", stderr(&output), log("server.log"), log("agent.log"));
+    let said = support::stdout(&output);
+    let lines: Vec<Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}\n{told}")))
+        .collect();
+    let [given, ended, own, beside, _] = lines.as_slice() else {
+        panic!("{said}{told}")
+    };
+    let detail = given[0]["detail"].as_str().unwrap();
+    assert!(
+        given[0]["state"] == "waiting" && detail.contains("203.0.113.9:2222 cannot be reached: timeout"),
+        "{given}"
+    );
+    assert_eq!(
+        (&ended[0]["id"], &ended[0]["state"]),
+        (&given[0]["id"], &json!("done")),
+        "{ended}"
+    );
+    for report in [own, beside] {
+        let report: Report = serde_json::from_value(report.clone()).unwrap();
+        let found: Vec<&str> = report.findings.iter().map(|finding| finding.id.name()).collect();
+        assert!(found.contains(&"task-port-behind-nat"), "{found:?}");
+        let flow = report.flows.iter().find(|flow| flow.flow == Flow::Tasks).unwrap();
+        assert_eq!((flow.verdict, flow.state), (Verdict::Fail, State::Filtered), "{flow:?}");
+    }
 }
 
 #[test]
