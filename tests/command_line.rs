@@ -274,6 +274,26 @@ fn a_healthcheck_passes_beside_its_server_and_fails_without() {
 }
 
 #[test]
+fn a_healthcheck_of_a_server_at_one_address_asks_loopback_for_the_port_that_is_there() {
+    // In a network namespace, because a host's other addresses are its own business.
+    let script = "ip link set lo up && ip address add 192.0.2.10/32 dev lo && \
+        { \"$0\" serve --announce --state=\"$1\" --set=server.bind=192.0.2.10 > \"$1/line\" & server=$!; } && \
+        until [ -s \"$1/line\" ]; do kill -0 $server || exit 9; done; \
+        \"$0\" healthcheck --set=server.bind=192.0.2.10 || exit 8; \
+        \"$0\" healthcheck --set=server.bind=192.0.2.10 --set=ports.self_events=2228; code=$?; kill $server; exit $code";
+    let state = tempfile::tempdir().unwrap();
+    let output = std::process::Command::new(support::required("unshare"))
+        .args(["--user", "--map-root-user", "--net", "sh", "-c", script])
+        .arg(fwdrill().get_program())
+        .arg(state.path())
+        .output()
+        .unwrap();
+    let told = stderr(&output);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("self-events on 127.0.0.1:2228"), "{told}");
+}
+
+#[test]
 fn a_depot_signed_with_another_key_is_refused_by_name() {
     let directory = support::published(&[]);
     let other = support::published(&[]);

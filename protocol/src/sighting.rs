@@ -41,6 +41,12 @@ pub struct Sighting {
 impl Sighting {
     /// The schema id.
     pub const SCHEMA: &str = "fwdrill.sighting/1";
+
+    /// Whether somebody led this connection from another host to the server's loopback. `local` is then no address of the
+    /// server that others know.
+    pub fn was_led_to_loopback(&self) -> bool {
+        self.local.ip().to_canonical().is_loopback() && !self.peer.ip().to_canonical().is_loopback()
+    }
 }
 
 /// The SYN of a connection as it arrived.
@@ -60,6 +66,9 @@ pub struct Syn {
 pub enum Event {
     /// A connection was accepted.
     Accepted,
+    /// The connection came from another host (`peer`) to a port that is for this host alone (2226, 2227), and was closed: a
+    /// firewall lets it through, or somebody forwards it.
+    Exposed,
     /// A request was answered (HTTP method and path, status).
     Answered {
         /// `GET /version`

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::flow::Flow;
@@ -11,7 +11,7 @@ use tokio::net::TcpListener;
 use crate::config::Config;
 use crate::{connection, ftp};
 
-/// The listeners of one flow: one, or for FTP on `::` one of each family.
+/// The listeners of one flow: one, or for FTP and self-events on `::` one of each family.
 #[derive(Debug)]
 pub(crate) struct Bound {
     pub(crate) flow: Flow,
@@ -23,8 +23,8 @@ pub(crate) struct Bound {
 pub(crate) fn bind(config: &Config) -> Result<Vec<Bound>, BindErrors> {
     let (mut bound, mut errors) = (Vec::new(), Vec::new());
     for flow in config.flows() {
-        let address = SocketAddr::new(config.estate.server.bind, config.estate.port(flow).unwrap_or(0));
-        match listen(flow, address) {
+        let address = SocketAddr::new(config.listens_at(flow), config.estate.port(flow).unwrap_or(0));
+        match listen(flow, address, config.estate.server.bind == Ipv6Addr::UNSPECIFIED) {
             Ok(listening) => bound.push(listening),
             Err(source) => errors.push(BindError {
                 flow,
@@ -45,9 +45,12 @@ pub(crate) fn bind(config: &Config) -> Result<Vec<Bound>, BindErrors> {
     }
 }
 
-fn listen(flow: Flow, address: SocketAddr) -> io::Result<Bound> {
+fn listen(flow: Flow, address: SocketAddr, both_families: bool) -> io::Result<Bound> {
     let listeners = match flow {
         Flow::FtpControl => ftp::listen(address)?,
+        Flow::SelfEvents if both_families => {
+            connection::listen_on_both(Ipv6Addr::LOCALHOST, Ipv4Addr::LOCALHOST, address.port())?
+        }
         _ => vec![connection::listen(address)?],
     };
     let address = listeners.first().map_or(Ok(address), TcpListener::local_addr)?;
@@ -142,6 +145,10 @@ fn advice(estate: &Estate, flow: Flow, address: SocketAddr, error: &io::Error) -
         (io::ErrorKind::PermissionDenied, _) => Some(format!(
             "ports below 1024 need the capability CAP_NET_BIND_SERVICE: set {key} to 1024 or higher, or run with it"
         )),
+        (io::ErrorKind::AddrNotAvailable, _) if flow == Flow::SelfEvents && address.is_ipv6() => Some(
+            "this host has no IPv6 loopback address: give the interface lo ::1, or set server.bind to 0.0.0.0"
+                .to_owned(),
+        ),
         (io::ErrorKind::AddrNotAvailable, _) => Some(format!(
             "no interface of this host has the address {}: correct server.bind",
             address.ip()
@@ -155,7 +162,7 @@ fn advice(estate: &Estate, flow: Flow, address: SocketAddr, error: &io::Error) -
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use std::net::IpAddr;
 
     use super::*;
     use crate::config::Role;
@@ -204,7 +211,8 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_is_not_ours_is_told_apart() {
         let text = bind(&config([192, 0, 2, 1].into())).unwrap_err().to_string();
-        assert!(text.contains("failed to bind 8 of 8 ports"), "{text}");
+        // All but self-events, whose port is on loopback.
+        assert!(text.contains("failed to bind 7 of 8 ports"), "{text}");
         assert!(
             text.contains("no interface of this host has the address 192.0.2.1: correct server.bind"),
             "{text}"

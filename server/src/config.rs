@@ -1,5 +1,6 @@
 //! What a server is told before it binds anything.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -81,6 +82,16 @@ impl Config {
             .filter(|flow| *flow != Flow::FtpPassive)
             .filter(here)
     }
+
+    /// Where a flow listens: at `server.bind`. Self-events are for programs on this host, so their port is on loopback
+    /// whatever that is; with `::` on both loopback addresses, of which this is the first.
+    pub fn listens_at(&self, flow: Flow) -> IpAddr {
+        match (flow, self.estate.server.bind) {
+            (Flow::SelfEvents, IpAddr::V4(bind)) if !bind.is_loopback() => Ipv4Addr::LOCALHOST.into(),
+            (Flow::SelfEvents, IpAddr::V6(_)) => Ipv6Addr::LOCALHOST.into(),
+            (_, bind) => bind,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -102,5 +113,20 @@ mod tests {
         assert_eq!(ports(&config), [2021, 2221, 2222, 2225, 2226, 2227, 3333, 10443]);
         config.estate.ftp.enabled = false;
         assert_eq!(ports(&config), [2221, 2222, 2225, 2226, 2227, 3333, 10443]);
+    }
+
+    #[test]
+    fn self_events_are_on_loopback_whatever_the_estate_binds() {
+        let at = |bind: &str, flow| {
+            let mut config = Config::new(Estate::default(), Role::Server, "depot", "state");
+            config.estate.server.bind = bind.parse().unwrap();
+            config.listens_at(flow).to_string()
+        };
+        assert_eq!(at("0.0.0.0", Flow::SelfEvents), "127.0.0.1");
+        assert_eq!(at("10.20.0.10", Flow::SelfEvents), "127.0.0.1");
+        assert_eq!(at("127.0.0.5", Flow::SelfEvents), "127.0.0.5");
+        assert_eq!(at("::", Flow::SelfEvents), "::1");
+        assert_eq!(at("2001:db8::10", Flow::SelfEvents), "::1");
+        assert_eq!(at("10.20.0.10", Flow::System), "10.20.0.10");
     }
 }

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,6 +20,9 @@ use crate::saved_syn;
 
 /// How many connections the kernel may keep ready for us; it takes the smaller of this and `net.core.somaxconn`.
 pub const BACKLOG: i32 = 4096;
+
+/// How often another port is asked for when the kernel gave one that the other family has no more.
+const ATTEMPTS: usize = 20;
 
 /// A connection that a listener accepted. `TCP_NODELAY` is set.
 #[derive(Debug)]
@@ -136,9 +139,28 @@ impl Connections {
 /// Listens on `address`. `::` is dual stack; `SO_REUSEADDR` is set, so that connections in TIME_WAIT of a former
 /// server do not keep a new one from its port. Must be called within a tokio runtime.
 pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    listen_with(address, !address.ip().is_unspecified())
+}
+
+/// Listens on two addresses at one port, by a socket for each family; port 0: any, the same for both. Must be called within a
+/// tokio runtime.
+pub(crate) fn listen_on_both(ipv6: Ipv6Addr, ipv4: Ipv4Addr, port: u16) -> io::Result<Vec<TcpListener>> {
+    let attempts = if port == 0 { ATTEMPTS } else { 1 };
+    let mut error = None;
+    for _ in 0..attempts {
+        let ipv6 = listen_with((ipv6, port).into(), true)?;
+        match listen((ipv4, ipv6.local_addr()?.port()).into()) {
+            Ok(ipv4) => return Ok(vec![ipv6, ipv4]),
+            Err(refused) => error = Some(refused),
+        }
+    }
+    Err(error.unwrap_or_else(|| io::ErrorKind::AddrInUse.into()))
+}
+
+fn listen_with(address: SocketAddr, only_v6: bool) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
-        socket.set_only_v6(!address.ip().is_unspecified())?;
+        socket.set_only_v6(only_v6)?;
     }
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;

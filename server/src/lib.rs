@@ -8,7 +8,8 @@
 //! - [`http`]: downloads (2221); `version` and `evidence`: "anything new?" (3333), and what was seen
 //! - `events`: what clients tell of themselves (2225), kept in the [`store`]
 //! - [`tasks`]: what clients are to do (2222); `task_port`: whether that reaches them
-//! - `sentinel`: the ports whose services live elsewhere, or must not be reachable
+//! - `sentinel`: the ports whose services live elsewhere
+//! - `exposure`: the ports that are for this host alone (2226, 2227), watched for who comes all the same
 //! - [`console`]: the web console (10443)
 //! - [`ftp`]: downloads and uploads (2021), by one of two engines; [`dropbox`]: where uploads go
 //! - [`tls`]: the server's certificate, made on first start and kept
@@ -22,6 +23,7 @@ pub mod console;
 pub mod dropbox;
 mod events;
 mod evidence;
+mod exposure;
 pub mod ftp;
 #[cfg(fuzzing)]
 pub mod fuzzing;

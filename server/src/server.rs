@@ -39,7 +39,7 @@ use crate::sweep::Sweep;
 use crate::task_port::TaskPorts;
 use crate::tasks::TaskDesk;
 use crate::tls::{self, TlsError};
-use crate::{ftp, http, sentinel};
+use crate::{exposure, ftp, http, sentinel};
 
 /// An update server or update agent whose every port is bound.
 pub struct Server {
@@ -387,6 +387,10 @@ impl Services {
                     let ftp = ftp.clone();
                     async move { ftp.live(accepted).await }
                 };
+                connections.serve(listener, live).await;
+            }
+            (Flow::System | Flow::SelfEvents, _, _) => {
+                let live = |accepted| exposure::live(flow, self.journal.clone(), accepted, stopping.clone());
                 connections.serve(listener, live).await;
             }
             (_, _, _) => {

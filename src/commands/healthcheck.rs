@@ -1,6 +1,7 @@
 //! `fwdrill healthcheck`: does the server on this host answer on every port it should?
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use clap::Args;
@@ -11,6 +12,7 @@ use fwdrill_protocol::estate::expectation::SERVER;
 use fwdrill_protocol::flow::{Expected, Flow};
 use fwdrill_protocol::report::Verdict;
 use fwdrill_server::Config;
+use tokio::net::TcpStream;
 
 use super::serve::RoleArg;
 use crate::cli::{EstateArgs, seconds};
@@ -39,23 +41,19 @@ pub(crate) async fn run(args: HealthcheckArgs) -> Result<Exit, Failure> {
         IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
         bound => bound,
     };
-    let flows: Vec<Flow> = Config::new(estate.clone(), args.role.into(), "", "").flows().collect();
+    let config = Config::new(estate.clone(), args.role.into(), "", "");
+    let flows: Vec<Flow> = config.flows().collect();
     if let Some(flow) = flows.iter().find(|flow| estate.port(**flow) == Some(0)) {
         return Err(
             anyhow::anyhow!("the estate leaves the port of {flow} to the kernel, so there is nothing to ask").into(),
         );
     }
     // Here nothing lies between: whatever this role listens on must answer.
+    let dialled =
+        |flow: &Flow| flows.contains(flow) && (address.is_loopback() || !config.listens_at(*flow).is_loopback());
     let here = estate.expect.entry(SERVER.to_owned()).or_default();
     for flow in Flow::ALL {
-        here.insert(
-            flow,
-            if flows.contains(&flow) {
-                Expected::Open
-            } else {
-                Expected::Any
-            },
-        );
+        here.insert(flow, if dialled(&flow) { Expected::Open } else { Expected::Any });
     }
     let mut plan = Plan::new(address.to_string(), estate);
     plan.vantage = SERVER.to_owned();
@@ -72,5 +70,15 @@ pub(crate) async fn run(args: HealthcheckArgs) -> Result<Exit, Failure> {
             flow.to.map_or_else(|| "?".to_owned(), |to| to.to_string())
         ));
     }
-    Ok(report.verdict.into())
+    let mut exit = report.verdict.into();
+    // A server that listens at one address has a port on loopback all the same.
+    for flow in flows.iter().filter(|flow| !dialled(flow)) {
+        let to = SocketAddr::new(config.listens_at(*flow), config.estate.port(*flow).unwrap_or_default());
+        let connected = tokio::time::timeout(args.timeout, TcpStream::connect(to)).await;
+        if let Err(error) = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            output::complain(&format!("{} on {to}: {error}", flow.title()));
+            exit = Exit::Fail;
+        }
+    }
+    Ok(exit)
 }

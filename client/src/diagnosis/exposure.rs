@@ -1,6 +1,8 @@
 //! A port that must be closed is open: `forbidden-port-open`, for the console `console-exposed`; ports that nobody planned
 //! reach the server: `exposed-beyond-plan`.
 
+use std::net::SocketAddr;
+
 use fwdrill_protocol::estate::expectation::OUTSIDE;
 use fwdrill_protocol::estate::port_set::PortSet;
 use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity};
@@ -130,6 +132,7 @@ fn finding(facts: &Facts, flow: Flow) -> Finding {
     let port = facts.attempt(flow).map(|attempt| attempt.to.port()).unwrap_or_default();
     let reached = facts.seen_by_server(flow) == Seen::Yes;
     let vantage = &facts.seen.vantage;
+    let led_inside = led_to_loopback(facts, flow);
     let (id, what) = match flow {
         Flow::Console => (FindingId::ConsoleExposed, "the web console"),
         _ => (FindingId::ForbiddenPortOpen, flow.title()),
@@ -145,23 +148,40 @@ fn finding(facts: &Facts, flow: Flow) -> Finding {
         },
         flow,
         summary: format!("TCP {port} ({what}) can be reached from {vantage}, although it must be closed there"),
-        place: Place::ServerFirewall,
+        place: match led_inside {
+            Some(_) => Place::ServerHost,
+            None => Place::ServerFirewall,
+        },
         evidence: vec![
             format!("a connection to TCP {port} was accepted"),
-            if reached {
-                "the server saw it arrive".to_owned()
-            } else {
-                "whether it reached the server is not known".to_owned()
+            match (led_inside, reached) {
+                (Some(local), _) => format!("at the server it arrived at {local}, where only its own host can connect"),
+                (None, true) => "the server saw it arrive".to_owned(),
+                (None, false) => "whether it reached the server is not known".to_owned(),
             },
         ],
-        remedy: format!(
-            "drop tcp dport {port} from {vantage} to {} in the forward chain, or take it out of the forwarded ports",
-            facts.seen.target
-        ),
+        remedy: match led_inside {
+            Some(local) => format!(
+                "take away what leads TCP {port} to {local} on the server's host: a DNAT to loopback (with the sysctl route_localnet), or a program that passes connections on"
+            ),
+            None => format!(
+                "drop tcp dport {port} from {vantage} to {} in the forward chain, or take it out of the forwarded ports",
+                facts.seen.target
+            ),
+        },
         alternatives: if reached {
             Vec::new()
         } else {
             vec![FindingId::TransparentProxy]
         },
     }
+}
+
+/// Where on the server's loopback this client's connection arrived, although it dialled another address.
+fn led_to_loopback(facts: &Facts, flow: Flow) -> Option<SocketAddr> {
+    facts.address().filter(|dialled| !dialled.is_loopback())?;
+    let sightings = &facts.seen.evidence.joined()?.sightings;
+    let of_flow = sightings.iter().filter(|sighting| sighting.flow == flow);
+    let mut arrived = of_flow.map(|sighting| sighting.local);
+    arrived.find(|local| local.ip().to_canonical().is_loopback())
 }

@@ -108,7 +108,7 @@ impl<'a> Facts<'a> {
         let accepted = sightings
             .unwrap_or_default()
             .iter()
-            .filter(|sighting| sighting.event == Event::Accepted);
+            .filter(|sighting| sighting.event == Event::Accepted && !sighting.was_led_to_loopback());
         accepted.map(|sighting| (sighting.local.ip(), sighting.peer.ip()))
     }
 

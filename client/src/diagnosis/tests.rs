@@ -1,8 +1,9 @@
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::estate::port_set::PortSet;
-use fwdrill_protocol::finding::{Confidence, FindingId, Severity};
+use fwdrill_protocol::finding::{Confidence, FindingId, Place, Severity};
 use fwdrill_protocol::flow::{Expected, Flow};
 use fwdrill_protocol::report::{Outcome, Seen, State, Verdict};
+use fwdrill_protocol::sighting::Event;
 use fwdrill_protocol::update_set::Sha256;
 use proptest::prelude::*;
 
@@ -312,6 +313,38 @@ fn a_forbidden_port_that_answers_is_exposed() {
     assert_eq!(ids(&diagnose(&estate, &healthy())), [FindingId::ConsoleExposed]);
     seen.vantage = "server".to_owned();
     assert_eq!(ids(&report_of(&seen)), []);
+}
+
+#[test]
+fn a_forbidden_port_that_arrives_on_loopback_was_led_there_by_the_servers_own_host() {
+    let mut seen = healthy();
+    ending(&mut seen, Flow::SelfEvents, Outcome::Open);
+    sighted(&mut seen, Flow::SelfEvents, Event::Accepted);
+    let place = |seen: &Observations| {
+        let report = report_of(seen);
+        assert_eq!(ids(&report), [FindingId::ForbiddenPortOpen]);
+        let remedy = report.findings[0].remedy.clone();
+        (report.findings[0].place, remedy.contains("127.0.0.1:2227"))
+    };
+    assert_eq!(place(&seen), (Place::ServerFirewall, false));
+    let EvidenceFetch::Joined(evidence) = &mut seen.evidence else {
+        unreachable!()
+    };
+    let led = evidence.sightings.last_mut().unwrap();
+    led.local = ([127, 0, 0, 1], 2227).into();
+    // What arrived there says nothing of the server's address, even if it came first.
+    let led = evidence.sightings.pop().unwrap();
+    evidence.sightings.insert(0, led);
+    assert_eq!(place(&seen), (Place::ServerHost, true));
+    // A program on the server's host passes it on: it comes from there.
+    let EvidenceFetch::Joined(evidence) = &mut seen.evidence else {
+        unreachable!()
+    };
+    evidence.sightings[0].peer = ([127, 0, 0, 1], 40_000).into();
+    assert_eq!(place(&seen), (Place::ServerHost, true));
+    // Without the server's word.
+    seen.evidence = EvidenceFetch::NotAsked;
+    assert_eq!(place(&seen), (Place::ServerFirewall, false));
 }
 
 #[test]

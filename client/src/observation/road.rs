@@ -25,7 +25,7 @@ impl Observations {
             evidence
                 .sightings
                 .iter()
-                .find(|sighting| sighting.event == Event::Accepted)
+                .find(|sighting| sighting.event == Event::Accepted && !sighting.was_led_to_loopback())
         });
         let road = Road {
             client: path.local,

@@ -73,6 +73,15 @@ fn write(text: &mut String, now: &Snapshot, serial: Option<u64>, lines_lost: u64
         exhausted,
         totals.exhausted,
     )?;
+    family(
+        text,
+        "fwdrill_exposed_connections_total",
+        "counter",
+        "Connections from other hosts to ports that are for the server's own host alone, by flow.",
+    )?;
+    for (flow, count) in &totals.exposed {
+        writeln!(text, "fwdrill_exposed_connections_total{{flow=\"{flow}\"}} {count}")?;
+    }
     single(
         text,
         "fwdrill_addresses_seen",

@@ -132,6 +132,8 @@ pub struct Totals {
     pub bytes: u64,
     /// How often no passive port was free.
     pub exhausted: u64,
+    /// Connections from other hosts to ports that are for this host alone.
+    pub exposed: BTreeMap<Flow, u64>,
 }
 
 impl Default for Census {
@@ -163,6 +165,13 @@ impl Census {
     /// Whether a transfer is in progress that is known while it is.
     pub fn is_moving(&self) -> bool {
         !self.kept().running.is_empty()
+    }
+
+    /// How often this address was accepted on a flow, as long as it is remembered.
+    pub(crate) fn visits(&self, peer: IpAddr, flow: Flow) -> u64 {
+        let kept = self.kept();
+        let visits = kept.peers.get(&peer).and_then(|seen| seen.flows.get(&flow));
+        visits.map_or(0, |visits| visits.count)
     }
 
     /// Tells of every change from now on.
@@ -209,6 +218,7 @@ impl Kept {
             Event::Accepted => self.visit(sighting),
             Event::PassivePort { port } => self.ports.entry(*port).or_default().handed_out += 1,
             Event::PassiveRangeExhausted => self.totals.exhausted += 1,
+            Event::Exposed => *self.totals.exposed.entry(sighting.flow).or_default() += 1,
             Event::Transferred { path, bytes, complete } => {
                 if self.finished.len() >= MOST_TRANSFERS {
                     self.finished.pop_front();
@@ -292,6 +302,20 @@ mod tests {
         assert_eq!(peer, IpAddr::from([192, 0, 2, 1]));
         let counts: Vec<u64> = seen.flows.values().map(|visits| visits.count).collect();
         assert_eq!(counts, [1, 1]);
+    }
+
+    #[test]
+    fn who_comes_from_another_host_to_a_port_of_this_one_alone_is_counted() {
+        let census = Census::default();
+        for drill in [None, Some(DrillId::random())] {
+            census.count(&sighting(Flow::System, drill, 2226, Event::Accepted));
+            census.count(&sighting(Flow::System, drill, 2226, Event::Exposed));
+        }
+        let now = census.snapshot();
+        assert_eq!(now.totals.exposed, BTreeMap::from([(Flow::System, 2)]));
+        assert_eq!(now.totals.accepted, now.totals.exposed, "nobody is counted twice");
+        assert_eq!(census.visits([192, 0, 2, 1].into(), Flow::System), 2);
+        assert_eq!(census.visits([192, 0, 2, 2].into(), Flow::System), 0);
     }
 
     #[test]

@@ -73,6 +73,29 @@ async fn a_line_in_pieces_is_a_line_and_a_client_that_says_nothing_is_let_go() {
     assert_eq!(half.rest().await, b"");
 }
 
+#[tokio::test]
+async fn the_port_of_self_events_is_on_loopback_whatever_the_server_binds() {
+    for (bind, loopback) in [("0.0.0.0", vec!["127.0.0.1"]), ("::", vec!["::1", "127.0.0.1"])] {
+        let mut place = Place::new();
+        place.config.estate.server.bind = bind.parse().unwrap();
+        let server = place.start_with_a_set().await;
+        let port = server.address(Flow::SelfEvents).port();
+        for address in loopback {
+            let at = SocketAddr::new(address.parse().unwrap(), port);
+            let mut wire = Wire::new(TcpStream::connect(at).await.unwrap());
+            assert_eq!(wire.rest().await, b"", "{at}");
+        }
+        // An address of this host that the other ports answer on.
+        let elsewhere = SocketAddr::from(([127, 0, 0, 2], port));
+        let refused = TcpStream::connect(elsewhere).await.unwrap_err();
+        assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{bind}");
+        let system = SocketAddr::from(([127, 0, 0, 2], server.address(Flow::System).port()));
+        TcpStream::connect(system).await.unwrap();
+        // This host has business there.
+        assert!(server.journal.census().snapshot().totals.exposed.is_empty());
+    }
+}
+
 impl Place {
     /// The depot's directory may go: what is served here does not need it.
     async fn start_with_a_set(self) -> Running {
