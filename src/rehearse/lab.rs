@@ -18,10 +18,10 @@ pub(crate) struct Lab {
     /// `/etc/hosts` of all of them.
     pub(crate) names: String,
     /// What runs besides, before the server starts...
-    pub(crate) daemons: Vec<Process>,
+    pub(crate) daemons: Vec<LabDaemon>,
     pub(crate) server: Option<Process>,
     /// ...and after.
-    pub(crate) daemons_after: Vec<Process>,
+    pub(crate) daemons_after: Vec<LabDaemon>,
     pub(crate) probe: Process,
     /// Other programs to try on the client's host, as shell commands, by name.
     pub(crate) programs: BTreeMap<String, String>,
@@ -125,6 +125,14 @@ pub(crate) struct Process {
     pub(crate) arguments: Vec<String>,
 }
 
+/// One that runs until the lab ends.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct LabDaemon {
+    pub(crate) process: Process,
+    /// Whether the others start when it has said that it is ready.
+    pub(crate) awaited: bool,
+}
+
 /// The namespace of switches and middleboxes in cables.
 pub(crate) const WIRES: &str = "wires";
 
@@ -186,11 +194,14 @@ impl Lab {
                 .daemon
                 .iter()
                 .filter(move |daemon| daemon.after_server == after_server);
-            let process = |daemon: &Daemon| Process {
-                on: daemon.on.clone(),
-                arguments: words(&daemon.run),
+            let daemon = |daemon: &Daemon| LabDaemon {
+                process: Process {
+                    on: daemon.on.clone(),
+                    arguments: words(&daemon.run),
+                },
+                awaited: daemon.awaited,
             };
-            meant.map(process).collect()
+            meant.map(daemon).collect()
         };
         let lab = Lab {
             hosts: hosts.map(host).collect::<anyhow::Result<_>>()?,

@@ -13,6 +13,7 @@ const TOPOLOGIES: &[(&str, &str)] = &[
     ("dnat", include_str!("../../fixtures/paths/topology/dnat.toml")),
     ("routed", include_str!("../../fixtures/paths/topology/routed.toml")),
     ("double", include_str!("../../fixtures/paths/topology/double.toml")),
+    ("branch", include_str!("../../fixtures/paths/topology/branch.toml")),
     ("none", ""),
 ];
 
@@ -148,7 +149,7 @@ pub(crate) struct Server {
     pub(crate) args: Vec<String>,
 }
 
-/// Another long-running `fwdrill` of the path: a middlebox, a second server.
+/// Another long-running `fwdrill` of the path: a middlebox, a second server, an update agent's `sync --watch`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Daemon {
@@ -156,9 +157,16 @@ pub(crate) struct Daemon {
     pub(crate) on: String,
     /// Arguments of `fwdrill`. It says one line on stdout when it is ready.
     pub(crate) run: String,
+    /// Whether that line is waited for: who cannot do its work on this path does not say it.
+    #[serde(default = "usually")]
+    pub(crate) awaited: bool,
     /// Whether it needs the server to be there.
     #[serde(default)]
     pub(crate) after_server: bool,
+}
+
+fn usually() -> bool {
+    true
 }
 
 /// The client, `fwdrill probe`.

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use fwdrill_protocol::evidence::ServerRole;
 use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity};
 use fwdrill_protocol::flow::Flow;
 
@@ -24,12 +25,14 @@ pub(super) fn check(facts: &Facts) -> Vec<Diagnosis> {
         .sightings
         .iter()
         .all(|other| other.peer.ip().to_canonical() == peer);
+    // An update agent is for its own network, and dialled at a private address; its clients are hidden all the same.
+    let relay = facts.server().and_then(|server| server.role) == Some(ServerRole::UpdateAgent);
     let hidden = same
         && peer != own
         && is_private(peer)
         && neighbours(peer, server)
         && !neighbours(own, server)
-        && !is_private(dialled)
+        && (relay || !is_private(dialled))
         && !peer.is_loopback();
     if !hidden {
         return Vec::new();

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use fwdrill_protocol::estate::port_set::PortSet;
+use fwdrill_protocol::evidence::ServerRole;
 use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity};
 use fwdrill_protocol::flow::Flow;
 use fwdrill_protocol::ftp_reply::Reply;
@@ -477,6 +478,28 @@ fn clients_that_all_have_one_address_of_the_servers_network_are_hidden() {
     // A branch NAT in front of the client, and a hairpin for a client inside.
     assert_eq!(as_seen_from([192, 168, 50, 10], "198.51.100.2:4000"), []);
     assert_eq!(as_seen_from([10, 20, 0, 50], "10.20.0.1:4000"), []);
+}
+
+#[test]
+fn clients_of_an_update_agent_are_hidden_though_its_address_is_a_private_one() {
+    let mut seen = healthy();
+    seen.path.local = Some([192, 168, 51, 10].into());
+    seen.resolution.addresses = vec![[10, 20, 0, 10].into()];
+    let mut as_seen_from = |role, peer: &str| {
+        let EvidenceFetch::Joined(evidence) = &mut seen.evidence else {
+            panic!("healthy paths have evidence");
+        };
+        evidence.server.role = role;
+        for sighting in &mut evidence.sightings {
+            sighting.peer = peer.parse().unwrap();
+        }
+        let found = ids(&report_of(&seen));
+        found.contains(&FindingId::ClientsHiddenByNat)
+    };
+    assert!(as_seen_from(Some(ServerRole::UpdateAgent), "10.20.0.1:4000"));
+    assert!(!as_seen_from(Some(ServerRole::UpdateAgent), "192.168.51.10:4000"));
+    assert!(!as_seen_from(Some(ServerRole::Server), "10.20.0.1:4000"));
+    assert!(!as_seen_from(None, "10.20.0.1:4000"));
 }
 
 #[test]

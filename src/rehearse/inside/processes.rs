@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 
 use super::tracer::Tracer;
 use super::{DIRECTORY, Ended, network};
-use crate::rehearse::lab::{Lab, Process, Tracing, WIRES};
+use crate::rehearse::lab::{Lab, LabDaemon, Process, Tracing, WIRES};
 use crate::rehearse::production::trace::Trace;
 
 /// How long a process may take until it says that it is ready.
@@ -35,18 +35,18 @@ impl Running {
             on: WIRES.to_owned(),
             arguments,
         };
-        self.daemon(&process).await
+        self.start(&process, &[], true).await
     }
 
-    /// Starts a middlebox, or any other `fwdrill` that says one line when it is ready.
-    pub(super) async fn daemon(&mut self, process: &Process) -> anyhow::Result<()> {
-        self.start(process, &[]).await
+    /// Starts any other `fwdrill`; one that is awaited says a line when it is ready.
+    pub(super) async fn daemon(&mut self, daemon: &LabDaemon) -> anyhow::Result<()> {
+        self.start(&daemon.process, &[], daemon.awaited).await
     }
 
     /// Starts the update server.
     pub(super) async fn server(&mut self, process: &Process) -> anyhow::Result<()> {
         let state = format!("--state={DIRECTORY}/server");
-        self.start(process, &[&state]).await
+        self.start(process, &[&state], true).await
     }
 
     /// Has the kernel follow the client's packets.
@@ -88,7 +88,7 @@ impl Running {
         futures_util::future::join_all(tried).await.into_iter().collect()
     }
 
-    async fn start(&mut self, process: &Process, more: &[&str]) -> anyhow::Result<()> {
+    async fn start(&mut self, process: &Process, more: &[&str], awaited: bool) -> anyhow::Result<()> {
         let log = Path::new(DIRECTORY).join(format!("{}-{}.log", process.on, self.children.len()));
         let file = File::create(&log).with_context(|| format!("failed to create {}", log.display()))?;
         let mut command = fwdrill(process)?;
@@ -103,12 +103,13 @@ impl Running {
         let mut line = String::new();
         if let Some(stdout) = child.stdout.take() {
             let mut lines = BufReader::new(stdout);
-            let ready = lines.read_line(&mut line);
-            let _ = tokio::time::timeout(PATIENCE, ready).await;
+            if awaited {
+                let _ = tokio::time::timeout(PATIENCE, lines.read_line(&mut line)).await;
+            }
             // Whatever it says later has nobody to read it, but must not end it.
             tokio::spawn(async move { tokio::io::copy(&mut lines, &mut tokio::io::sink()).await });
         }
-        if line.is_empty() {
+        if awaited && line.is_empty() {
             let said = std::fs::read_to_string(&log).unwrap_or_default();
             bail!(
                 "{} does not start on {}: {}",

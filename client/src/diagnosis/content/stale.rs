@@ -5,6 +5,8 @@
 //! caches, and in whether the server knows of the request.
 
 use fwdrill_protocol::drill::DRILL_USER;
+use fwdrill_protocol::estate::port_set::PortSet;
+use fwdrill_protocol::estate::{Estate, Mode};
 use fwdrill_protocol::evidence::ServerRole;
 use fwdrill_protocol::finding::{Confidence, Finding, FindingId, Place, Severity};
 use fwdrill_protocol::flow::Flow;
@@ -480,10 +482,25 @@ fn relay(facts: &Facts, newest: &Newest) -> Option<Diagnosis> {
         evidence,
         format!(
             "let {} reach {} TCP {} and {} (fwdrill probe {} from there says what is in the way), and look that its sync is running",
-            facts.seen.target, upstream.host, facts.estate.ports.version, facts.estate.ftp.port, upstream.host
+            facts.seen.target,
+            upstream.host,
+            facts.estate.ports.version,
+            download_ports(facts.estate),
+            upstream.host
         ),
         if relay { Vec::new() } else { vec![VersionStale] },
     ))
+}
+
+/// What updates are fetched over.
+fn download_ports(estate: &Estate) -> PortSet {
+    match estate.mode {
+        Mode::Ftp => [estate.ftp.port]
+            .into_iter()
+            .chain(estate.handed_out_ports().iter())
+            .collect(),
+        Mode::Http => [estate.ports.http].into_iter().collect(),
+    }
 }
 
 /// Whether the server itself said which set is in force; a record joined later may know the server without it.
@@ -538,10 +555,18 @@ fn expired(facts: &Facts, offers: &[Offer], newest: &Newest) -> Option<Diagnosis
         return None;
     }
     let relay = is_relay(facts);
-    let (id, others) = match relay {
-        true => (RelayStale, vec![VersionStale]),
-        false if server_named_its_set(facts) => (VersionStale, Vec::new()),
-        false => (VersionStale, vec![RelayStale, CacheStale]),
+    // Whoever passes updates on is not to blame for a server that has nothing newer.
+    let upstream = facts.seen.content.upstream.as_ref();
+    let in_step = upstream.filter(|upstream| {
+        let answer = upstream.answer.as_ref();
+        answer.is_some_and(|answer| answer.serial == newest.serial)
+    });
+    let (id, others) = match (relay, in_step.is_some()) {
+        (true, false) => (RelayStale, vec![VersionStale]),
+        (true, true) => (VersionStale, Vec::new()),
+        (false, _) if server_named_its_set(facts) => (VersionStale, Vec::new()),
+        (false, true) => (VersionStale, vec![CacheStale]),
+        (false, false) => (VersionStale, vec![RelayStale, CacheStale]),
     };
     Some(whole(
         facts,
@@ -553,11 +578,19 @@ fn expired(facts: &Facts, offers: &[Offer], newest: &Newest) -> Option<Diagnosis
         },
         Place::Server,
         format!("the update set expired at {expires}: clients refuse it"),
-        vec![
+        [
             format!("{}, good until {expires}", newest.in_words()),
             format!("by this client's clock it is {now}"),
-        ],
-        if relay {
+        ]
+        .into_iter()
+        .chain(in_step.map(|upstream| format!("{} (server.host), asked from here, has no newer one", upstream.host)))
+        .collect(),
+        if let Some(upstream) = in_step {
+            format!(
+                "publish a new set at {} (fwdrill publish), and see why none was published for so long; if one was, compare the clocks",
+                upstream.host
+            )
+        } else if relay {
             format!(
                 "let the update agent {} reach its server, and look that its sync is running",
                 facts.seen.target

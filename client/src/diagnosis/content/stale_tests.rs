@@ -2,6 +2,7 @@ use fwdrill_protocol::evidence::{Evidence, SetInForce};
 use fwdrill_protocol::update_set::VersionAnswer;
 use jiff::SignedDuration;
 
+use super::super::super::diagnose;
 use super::super::super::testing::report_of;
 use super::super::tests::{set, with_sets};
 use super::*;
@@ -159,11 +160,18 @@ fn an_expired_set_is_stale_to_the_second_and_a_relays_is_the_relays() {
     assert_eq!(found(&seen), [(VersionStale, Confidence::Likely, Flow::Version)]);
     let relay = joined(seen, |evidence| evidence.server.role = Some(ServerRole::UpdateAgent));
     assert_eq!(found(&relay), [(RelayStale, Confidence::Likely, Flow::Version)]);
+    // Its server has nothing newer, or did not say.
+    let mut in_step = relay;
+    in_step.content.upstream = Some(upstream(7));
+    assert_eq!(found(&in_step), [(VersionStale, Confidence::Certain, Flow::Version)]);
+    assert!(report_of(&in_step).findings[0].remedy.contains("update.example.net"));
+    in_step.content.upstream.as_mut().unwrap().answer = None;
+    assert_eq!(found(&in_step), [(RelayStale, Confidence::Likely, Flow::Version)]);
 }
 
-#[test]
-fn an_update_agent_is_behind_only_if_its_server_has_a_newer_set() {
-    let upstream = |serial| Upstream {
+/// The server that the estate names, with this set in force.
+fn upstream(serial: u64) -> Upstream {
+    Upstream {
         host: "update.example.net".to_owned(),
         answer: Some(VersionAnswer {
             version: "22.0.1".to_owned(),
@@ -172,7 +180,11 @@ fn an_update_agent_is_behind_only_if_its_server_has_a_newer_set() {
             manifest: format!("/sets/{serial}/manifest.json"),
         }),
         error: None,
-    };
+    }
+}
+
+#[test]
+fn an_update_agent_is_behind_only_if_its_server_has_a_newer_set() {
     let mut seen = seen(7, 7);
     seen.content.upstream = Some(upstream(7));
     assert_eq!(found(&seen), []);
@@ -180,6 +192,15 @@ fn an_update_agent_is_behind_only_if_its_server_has_a_newer_set() {
     assert_eq!(found(&seen), [(RelayStale, Confidence::Likely, Flow::Version)]);
     let relay = joined(seen, |evidence| evidence.server.role = Some(ServerRole::UpdateAgent));
     assert_eq!(found(&relay), [(RelayStale, Confidence::Certain, Flow::Version)]);
+    // The way that it fetches on.
+    let remedy = &report_of(&relay).findings[0].remedy;
+    assert!(remedy.contains("TCP 3333 and 2021,3023-3332,3334-4022"), "{remedy}");
+    let over_http = Estate {
+        mode: Mode::Http,
+        ..Estate::default()
+    };
+    let remedy = &diagnose(&over_http, &relay).findings[0].remedy;
+    assert!(remedy.contains("TCP 3333 and 2221"), "{remedy}");
 }
 
 #[test]

@@ -302,6 +302,35 @@ fn an_error_from_this_host_is_its_own_firewall_and_one_from_the_first_router_the
     assert_eq!(told(SERVER), FindingId::PortRejected);
 }
 
+#[test]
+fn an_error_in_the_servers_name_is_its_own_firewalls_where_no_router_stands_between() {
+    let mut seen = ending(Outcome::Unreachable, None);
+    seen.attempts.get_mut(&Flow::FtpControl).unwrap().icmp = Some(Icmp {
+        kind: 3,
+        code: 3,
+        offender: Some(SERVER.into()),
+    });
+    // The server counted, and noticed nothing: it may have been busy.
+    knocking(&mut seen, |_| {});
+    is(&seen, FindingId::PortRejected, Certain);
+    for trace in &mut seen.path.traces {
+        (trace.hops, trace.end) = (Vec::new(), answered(1, Outcome::Open));
+    }
+    // Somebody translates the address all the same.
+    is(&seen, FindingId::PortRejected, Certain);
+    let EvidenceFetch::Joined(evidence) = &mut seen.evidence else {
+        unreachable!()
+    };
+    for sighting in &mut evidence.sightings {
+        sighting.local.set_ip(SERVER.into());
+    }
+    let blocked = is(&seen, FindingId::ServerHostBlocked, Likely);
+    assert_eq!(
+        (blocked.place, blocked.alternatives),
+        (Place::ServerHost, vec![FindingId::PortRejected])
+    );
+}
+
 /// 2021 stands and nothing comes.
 fn mute(outcome: Outcome, hop: u8) -> Observations {
     let all = hops(&[Some(ISP), Some(SERVER)]);

@@ -68,6 +68,9 @@ fn rejected(facts: &Facts, road: &Road, attempt: &Attempt, by_this_host: bool) -
             ));
         }
         return match (there.is_some(), road.is_translated(), road.length()) {
+            (_, false, Some(1)) => Cause::likely(ServerHostBlocked, Place::ServerHost, &[PortRejected]).because(
+                "no router stands between: its own firewall answers, or a switch that filters does in its name",
+            ),
             (true, _, _) => {
                 Cause::certain(PortRejected, Place::ServerFirewall).because("the server's host saw nothing of it")
             }
