@@ -8,7 +8,7 @@
 //! - [`http`]: downloads (2221); `version` and `evidence`: "anything new?" (3333), and what was seen
 //! - `events`: what clients tell of themselves (2225), kept in the [`store`]
 //! - [`tasks`]: what clients are to do (2222); `task_port`: whether that reaches them
-//! - `sentinel`: the ports whose services live elsewhere
+//! - `sentinel`: what a drill says first on a port whose service begins otherwise, or lives elsewhere
 //! - `exposure`: the ports that are for this host alone (2226, 2227), watched for who comes all the same
 //! - [`console`]: the web console (10443)
 //! - [`ftp`]: downloads and uploads (2021), by one of two engines; [`dropbox`]: where uploads go

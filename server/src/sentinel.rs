@@ -1,11 +1,10 @@
-//! Ports that must not be reachable at all (2226, 2227), and 2222 of an update agent: they accept, note who came, and close.
+//! 2222 of an update agent: it accepts, notes who came, and closes. What 2226 and 2227 have of it is in `exposure`.
 //!
 //! It also stands in front of the console (10443), and beside tasks and events (2222, 2225), whose own protocols begin
 //! otherwise.
 //!
 //! 2222, 2225 and 10443 prove to a drill that it reached this server: to the line `FWDRILL <drill id>` they answer
-//! `FWDRILL <flow> <server's port> <client's address as seen>`. To everybody else, and on the last two to everybody, they
-//! say nothing.
+//! `FWDRILL <flow> <server's port> <client's address as seen>`. To everybody else they say nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
