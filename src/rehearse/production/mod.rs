@@ -8,11 +8,14 @@
 //! Where a mistake can be found before anything runs it is, with its file and line.
 
 mod changes;
+mod deciding;
 mod decision;
+mod description;
 mod facts;
 mod iptables_text;
 pub(crate) mod legacy_trace;
 mod nft_json;
+mod nft_statements;
 mod nft_text;
 mod path;
 pub(crate) mod render;
@@ -28,16 +31,16 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use fwdrill_protocol::estate::Estate;
 use fwdrill_protocol::report::{Report, Verdict};
 use tokio::sync::Semaphore;
 
 pub(crate) use changes::{Change, Kind};
 use decision::Decided;
+pub(crate) use description::{Description, described};
 use path::{Programs, View};
 use ruleset::Ruleset;
-pub(crate) use topology::Description;
 use topology::Topology;
 
 use super::run;
@@ -231,7 +234,7 @@ impl Prepared {
     async fn see(&self, view: &View, ruleset: &Ruleset) -> Seen {
         let measured = run::measure(path::lab(view, &self.topology, ruleset, &self.programs)).await;
         let (decisions, untraced) = match measured.trace {
-            Some(Ok(trace)) => (decision::decisions(&trace, ruleset, &self.estate), None),
+            Some(Ok(trace)) => (deciding::decisions(&trace, ruleset, &self.estate), None),
             Some(Err(problem)) => (Vec::new(), Some(problem)),
             None if !self.programs.trace => (Vec::new(), Some("not asked for".to_owned())),
             None if measured.report.is_ok() => (
@@ -293,13 +296,4 @@ pub(crate) fn environment() -> BTreeMap<String, String> {
         .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
         .filter(|(name, _)| name != "PATH" && !RESERVED.contains(&name.as_str()))
         .collect()
-}
-
-/// `[rehearse]` of an estate file.
-pub(crate) fn described(file: &str, text: &str) -> anyhow::Result<Description> {
-    let mut table: toml::Table = text.parse().with_context(|| format!("{file} is not TOML"))?;
-    match table.remove("rehearse") {
-        Some(table) => table.try_into().with_context(|| format!("{file}: [rehearse]")),
-        None => Ok(Description::default()),
-    }
 }
