@@ -81,6 +81,24 @@ pub(crate) fn works_as_documented(images: &Images) {
     assert!(removed.status.success(), "{}", everything(&removed));
 }
 
+/// The storm of docs/STORM.md, smaller: three containers of fifty agents, and what each told the server.
+pub(crate) fn a_storm_is_gathered(images: &Images) {
+    let results = tempfile::tempdir().unwrap();
+    let compose = |arguments: &[&str]| {
+        let mut command = Command::new("docker-compose");
+        command.current_dir(root().join("docker/storm")).env("CLIENTS", "50");
+        with_images(&mut command, images, results.path()).args(["--project-name", &project()]);
+        ended(command.args(arguments))
+    };
+    let output = compose(&["up", "--no-color", "--scale", "client=3", "client"]);
+    let gathered = compose(&["run", "--rm", "-T", "gathered"]);
+    let removed = compose(&["down", "--volumes", "--timeout", "2"]);
+    let told = everything(&gathered);
+    assert_eq!(gathered.status.code(), Some(0), "{}{told}", everything(&output));
+    assert!(told.contains("3 storms: 150 of 150 updates went well"), "{told}");
+    assert!(removed.status.success(), "{}", everything(&removed));
+}
+
 fn with_images<'a>(command: &'a mut Command, images: &Images, results: &Path) -> &'a mut Command {
     command
         .env("FWDRILL_IMAGE", &images.fwdrill.0)

@@ -53,6 +53,7 @@ fn the_image_keeps_its_promises_and_every_lab_finds_what_its_file_expects() {
     part("the compose file of the documentation", &|| {
         labs::works_as_documented(&images);
     });
+    part("a storm of three containers", &|| labs::a_storm_is_gathered(&images));
     part("nothing of the labs is left", &labs::left_nothing);
     assert!(failed.is_empty(), "failed: {}", failed.join(", "));
 }

@@ -100,7 +100,7 @@ fn title(report: &StormReport) -> String {
         Mode::Http => "HTTP",
     };
     format!(
-        "{} clients at once on {} over {mode}",
+        "a storm of {} clients on {} over {mode}",
         report.plan.clients, report.target
     )
 }

@@ -76,7 +76,10 @@ pub(super) fn check(facts: &Facts) -> Option<Limit> {
             ),
             format!(
                 "give the server more ports than {} (NoofPassivePorts, ftp.passive_ports) and open them on the firewalls: {} is safe; or have the clients come over a longer time",
-                book.most.max(range.len() as u64),
+                sum.needed
+                    .map_or(0, |needed| needed.ceil() as u64)
+                    .max(book.most)
+                    .max(range.len() as u64),
                 Sizing::of(facts.storm.clients)
             ),
         ),
