@@ -205,6 +205,31 @@ fn nftables_carries_the_plan_of_agents_clients_and_branches() {
 }
 
 #[test]
+fn a_table_that_drops_the_rest_carries_the_plan_by_chains_of_nftables() {
+    carries_the_plan(
+        FrontEnd::NftablesWithin,
+        &[
+            (SERVER_HOST, SERVER, &[("ftp-passive", "server-host-blocked")]),
+            (IN_FRONT, in_front!("wan", "lan"), &[("version", "port-dropped")]),
+            (FORWARDING, FORWARDING_BOTH_WAYS, &[]),
+            (HAIRPIN, FORWARDING_BOTH_WAYS, &[]),
+            (AGENT_HOST, AGENT, &[]),
+            (
+                CLIENT_HOST,
+                CLIENT,
+                &[("tasks", "task-port-host-blocked"), ("version", "client-host-blocked")],
+            ),
+            (
+                BRANCH,
+                branch!("wan", "lan"),
+                &[("ftp-passive", "client-egress-data-blocked")],
+            ),
+            (BRANCH_OF_NAT, branch_of_nat!("wan", "lan"), &[]),
+        ],
+    );
+}
+
+#[test]
 fn iptables_carries_the_plan_and_without_a_rule_the_diagnosis_names_it() {
     carries_the_plan(FrontEnd::Iptables { legacy: false }, AT_THE_SERVER);
 }

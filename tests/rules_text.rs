@@ -98,6 +98,12 @@ fn routers_read_as_committed() {
             insta::assert_snapshot!(format!("{kind}_{name}_http"), rules(kind, &http));
         }
     }
+    for (name, arguments) in [("host", &["--role=client"][..]), ("dnat", &dnat)] {
+        let within = [arguments, &["--table=filter"]].concat();
+        insta::assert_snapshot!(format!("nftables_within_{name}"), rules("nftables", &within));
+        let undo = [&within[..], &["--undo"]].concat();
+        insta::assert_snapshot!(format!("nftables_within_{name}_undo"), rules("nftables", &undo));
+    }
 }
 
 #[test]
@@ -169,6 +175,7 @@ fn an_option_that_changes_nothing_is_a_mistake() {
     assert!(with("--inside-network=10.20.0.0/24").contains("--inside-network"));
     assert!(refused(&["--for=ufw", "--outside=a"]).contains("--topology"));
     assert!(refused(&["--for=ufw", "--server=10.20.0.10"]).contains("--server"));
+    assert!(refused(&["--for=ufw", "--table=filter"]).contains("nftables"));
 }
 
 /// Every role, and what it needs to know.

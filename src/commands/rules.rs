@@ -12,7 +12,7 @@ use crate::rules::{self, Kind, Options, Role, Topology};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  fwdrill rules --for nftables > fwdrill.nft                     the server's own firewall\n  fwdrill rules --for ufw --role client --server 10.20.0.10\n  fwdrill rules --for iptables --topology routed --outside eth0 --inside eth1 --server 10.20.0.10\n  fwdrill rules --for nftables --topology dnat --outside eth0 --inside eth1 --server 10.20.0.10 --public 203.0.113.2\n  fwdrill rules --for firewalld --role branch --outside external --inside internal --server 203.0.113.2\n  fwdrill rules --for ufw --undo                                 takes back what the same call without --undo did\n\nEach text can be applied twice; docs/RULES.md says how, and what was proven how."
+    after_help = "Examples:\n  fwdrill rules --for nftables > fwdrill.nft                     the server's own firewall\n  fwdrill rules --for nftables --table filter                    in a table that drops the rest\n  fwdrill rules --for ufw --role client --server 10.20.0.10\n  fwdrill rules --for iptables --topology routed --outside eth0 --inside eth1 --server 10.20.0.10\n  fwdrill rules --for nftables --topology dnat --outside eth0 --inside eth1 --server 10.20.0.10 --public 203.0.113.2\n  fwdrill rules --for firewalld --role branch --outside external --inside internal --server 203.0.113.2\n  fwdrill rules --for ufw --undo                                 takes back what the same call without --undo did\n\nEach text can be applied twice; docs/RULES.md says how, and what was proven how."
 )]
 pub(crate) struct RulesArgs {
     /// Kind of firewall
@@ -33,7 +33,7 @@ pub(crate) struct RulesArgs {
     /// Network of clients beside the server who dial the public address too (hairpin)
     #[arg(long, value_name = "NETWORK")]
     inside_network: Option<Ipv4Net>,
-    /// The server's own address; again for its IPv6 address
+    /// The server's address (of an update agent behind a firewall: the agent's); again for its IPv6 address
     #[arg(long, value_name = "ADDRESS")]
     server: Vec<IpAddr>,
     /// The address that clients dial, with --topology dnat [default: ftp.advertised_address of the estate]
@@ -45,6 +45,9 @@ pub(crate) struct RulesArgs {
     /// How many clients update at once [default: `clients` of the estate]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     clients: Option<u32>,
+    /// For nftables: your table (of the family inet) whose chains drop what nothing accepts, and jump to the rules'
+    #[arg(long, value_name = "TABLE", value_parser = interface)]
+    table: Option<String>,
     /// Print what takes the rules back
     #[arg(long)]
     undo: bool,
@@ -64,6 +67,7 @@ pub(crate) fn run(args: RulesArgs) -> Result<Exit, Failure> {
         public: args.public,
         from: args.from,
         clients: args.clients,
+        table: args.table,
     };
     let rules = rules::rules(args.kind, &estate, &options, args.undo)?;
     output::say(rules.text.trim_end());
@@ -81,6 +85,6 @@ fn interface(text: &str) -> Result<String, String> {
     if !text.is_empty() && text.len() <= 17 && text.bytes().all(plain) && !text.starts_with('-') {
         Ok(text.to_owned())
     } else {
-        Err("expected the name of an interface or zone: letters, digits and -_.@".to_owned())
+        Err("expected the name of an interface, zone or table: letters, digits and -_.@".to_owned())
     }
 }

@@ -45,6 +45,8 @@ pub(crate) struct Options {
     pub(crate) from: Option<String>,
     /// So many clients at once.
     pub(crate) clients: Option<u32>,
+    /// For nftables: somebody's table that the rules are to be part of.
+    pub(crate) table: Option<String>,
 }
 
 /// Whose rules.
@@ -98,9 +100,13 @@ pub(crate) struct Rules {
 
 /// The rules, or what takes them back.
 pub(crate) fn rules(kind: Kind, estate: &Estate, options: &Options, undo: bool) -> anyhow::Result<Rules> {
+    anyhow::ensure!(
+        options.table.is_none() || kind == Kind::Nftables,
+        "--table is for nftables: it names a table of yours that is to hold the rules"
+    );
     let plan = Plan::new(estate, options)?;
     Ok(Rules {
-        text: kind.text(&plan, undo)?,
+        text: kind.text(&plan, options.table.as_deref(), undo)?,
         remarks: plan.remarks,
     })
 }
@@ -118,9 +124,9 @@ impl Role {
 }
 
 impl Kind {
-    fn text(self, plan: &Plan, undo: bool) -> anyhow::Result<String> {
+    fn text(self, plan: &Plan, table: Option<&str>, undo: bool) -> anyhow::Result<String> {
         match self {
-            Kind::Nftables => Ok(nftables::text(plan, undo)),
+            Kind::Nftables => Ok(nftables::text(plan, table, undo)),
             Kind::Iptables => Ok(iptables::text(plan, undo)),
             Kind::Firewalld => Ok(firewalld::text(plan, undo)),
             Kind::Ufw => ufw::text(plan, undo),

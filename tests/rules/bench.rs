@@ -65,10 +65,12 @@ impl Trial {
     /// What `fwdrill rules` prints for it, less the rules of one flow.
     fn rules(&self, undo: bool) -> String {
         let kind = format!("--for={}", self.front.kind());
+        let within = matches!(self.front, FrontEnd::NftablesWithin).then_some("--table=mine");
         let undo = undo.then_some("--undo");
         let arguments = ["rules", &kind]
             .into_iter()
             .chain(self.arguments.iter().copied())
+            .chain(within)
             .chain(undo);
         let output = run(arguments);
         assert!(output.status.success(), "{}: {}", self.name(), stderr(&output));

@@ -4,7 +4,11 @@
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum FrontEnd {
     Nftables,
-    Iptables { legacy: bool },
+    /// A table of somebody's that refuses what nothing accepts, and jumps to ours.
+    NftablesWithin,
+    Iptables {
+        legacy: bool,
+    },
     Ufw,
     Firewalld,
     Shorewall,
@@ -13,7 +17,7 @@ pub(crate) enum FrontEnd {
 impl FrontEnd {
     pub(crate) fn kind(self) -> &'static str {
         match self {
-            FrontEnd::Nftables => "nftables",
+            FrontEnd::Nftables | FrontEnd::NftablesWithin => "nftables",
             FrontEnd::Iptables { .. } => "iptables",
             FrontEnd::Ufw => "ufw",
             FrontEnd::Firewalld => "firewalld",
@@ -23,7 +27,7 @@ impl FrontEnd {
 
     pub(crate) fn programs(self) -> &'static [&'static str] {
         match self {
-            FrontEnd::Nftables => &["nft"],
+            FrontEnd::Nftables | FrontEnd::NftablesWithin => &["nft"],
             FrontEnd::Iptables { legacy: false } => &["iptables-nft", "ip6tables-nft"],
             FrontEnd::Iptables { legacy: true } => &["iptables-legacy", "ip6tables-legacy"],
             FrontEnd::Ufw => &["ufw"],
@@ -32,13 +36,22 @@ impl FrontEnd {
         }
     }
 
-    /// Shell commands: somebody's rules that are there already, and have to be afterwards. All but nftables' refuse whatever no
+    /// Shell commands: somebody's rules that are there already, and have to be afterwards. All but [`FrontEnd::Nftables`]' refuse whatever no
     /// rule lets through, what the host itself begins among it where they can.
     pub(crate) fn prepare(self, router: bool) -> String {
         match self {
             FrontEnd::Nftables => {
                 "nft 'table inet mine { chain i { type filter hook input priority 0; policy accept; tcp dport 22 accept; }; }'"
                     .to_owned()
+            }
+            FrontEnd::NftablesWithin => {
+                let chain = |hook: &str| {
+                    format!(
+                        "chain fwdrill_{hook} {{ }}; chain {hook} {{ type filter hook {hook} priority 0; policy drop; ct state established,related accept; \
+                         meta l4proto {{ icmp, ipv6-icmp }} accept; iif lo accept; oif lo accept; jump fwdrill_{hook}; }}; "
+                    )
+                };
+                format!("nft 'table inet mine {{ {} }}'", ["input", "forward", "output"].map(chain).concat())
             }
             // Closed but for what has to be open, the other flows of the plan among them.
             FrontEnd::Iptables { legacy } => {
@@ -69,7 +82,7 @@ impl FrontEnd {
     /// Shell commands that print what is loaded, without counters and handles.
     pub(crate) fn state(self) -> &'static str {
         match self {
-            FrontEnd::Nftables => "nft -s list ruleset",
+            FrontEnd::Nftables | FrontEnd::NftablesWithin => "nft -s list ruleset",
             FrontEnd::Ufw => {
                 "cat /etc/ufw/user.rules /etc/ufw/user6.rules; for t in iptables ip6tables; do $t-save | sed -e '/^#/d' -e 's/ \\[[0-9:]*\\]$//'; done"
             }
@@ -90,7 +103,7 @@ impl FrontEnd {
     /// A shell command that loads a file.
     pub(crate) fn load(self, file: &str) -> String {
         match self {
-            FrontEnd::Nftables => format!("nft -f {file}"),
+            FrontEnd::Nftables | FrontEnd::NftablesWithin => format!("nft -f {file}"),
             _ => format!("sh {file} >&2"),
         }
     }

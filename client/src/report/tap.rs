@@ -25,6 +25,10 @@ pub(super) fn render(report: &Report) -> String {
             &finding_facts(finding),
         );
     }
+    if words::nothing_to_count(report) {
+        // A plan of no points says that all were skipped.
+        tap.case(Point::Ok, &words::meaning(report), &[]);
+    }
     for step in report.life.iter().flatten() {
         let facts = [
             Fact::new("detail", &step.detail),

@@ -45,6 +45,36 @@ fn a_healthy_path_reads_as_a_pass() {
     insta::assert_snapshot!(plain(&Format::Text.render(&report_of(&healthy()))));
 }
 
+/// What a `lint` says that found nothing.
+#[test]
+fn what_was_read_and_is_right_is_one_case_that_passes() {
+    let report = Report {
+        flows: Vec::new(),
+        findings: Vec::new(),
+        ..report_of(&healthy())
+    };
+    assert!(Format::Tap.render(&report).ends_with("1..1\nok 1 - no contradiction\n"));
+    let junit = Format::Junit.render(&report);
+    assert!(
+        junit.contains("tests=\"1\"") && junit.contains("no contradiction"),
+        "{junit}"
+    );
+}
+
+#[test]
+fn a_warning_is_a_case_of_junit_that_passes_and_says_what_to_do() {
+    let mut report = report_of(&blocked_range());
+    report.flows.clear();
+    report.findings.truncate(1);
+    report.findings[0].severity = fwdrill_protocol::finding::Severity::Warning;
+    let junit = Format::Junit.render(&report);
+    assert!(
+        junit.contains("tests=\"1\"") && junit.contains("failures=\"0\""),
+        "{junit}"
+    );
+    assert!(junit.contains("warning: ") && junit.contains("fix: "), "{junit}");
+}
+
 #[test]
 fn a_blocked_range_reads_as_cause_fix_and_table() {
     insta::assert_snapshot!(plain(&Format::Text.render(&blocked())));

@@ -26,6 +26,11 @@ pub(super) fn on_paper(report: &Report) -> bool {
     report.flows.is_empty()
 }
 
+/// Whether a form that counts cases would have none: a `lint` that found nothing.
+pub(super) fn nothing_to_count(report: &Report) -> bool {
+    on_paper(report) && report.findings.is_empty() && report.life.is_none()
+}
+
 /// What the verdict amounts to: how many of the flows that matter are as expected.
 pub(super) fn meaning(report: &Report) -> String {
     let count = |verdict: Verdict| report.flows.iter().filter(|flow| flow.verdict == verdict).count();

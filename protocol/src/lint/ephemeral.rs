@@ -65,12 +65,26 @@ pub(super) fn check(said: &Statements) -> Vec<Finding> {
             .iter()
             .map(|(ephemeral, shared)| evidence(ephemeral, shared))
             .collect(),
-        remedy: format!(
-            "move the range below, or keep the system away from it: net.ipv4.ip_local_reserved_ports={most} on Linux, \
-             netsh int ipv4 add excludedportrange on Windows"
-        ),
+        remedy: remedy(&overlaps, most),
         alternatives: Vec::new(),
     }]
+}
+
+/// Below all of these ports no host's settings matter.
+fn remedy(overlaps: &[(&Ephemeral, PortSet)], shared: &PortSet) -> String {
+    let lowest = overlaps
+        .iter()
+        .filter_map(|(ephemeral, _)| ephemeral.ports.first())
+        .min();
+    let commands: Vec<String> = (shared.ranges().iter())
+        .map(|run| format!("startport={} numberofports={}", run.start(), run.len()))
+        .collect();
+    format!(
+        "end the range below {}, or keep the system away from it: net.ipv4.ip_local_reserved_ports={shared} on Linux, \
+         netsh int ipv4 add excludedportrange protocol=tcp {} on Windows",
+        lowest.unwrap_or_default(),
+        commands.join(", again with ")
+    )
 }
 
 fn evidence(ephemeral: &Ephemeral, shared: &PortSet) -> String {
@@ -104,6 +118,11 @@ mod tests {
         let findings = range("32700-32800").with(check);
         assert_eq!(findings[0].severity, Severity::Warning);
         assert!(findings[0].summary.ends_with("32768-32800"), "{}", findings[0].summary);
+        let remedy = &findings[0].remedy;
+        assert!(
+            remedy.contains("below 32768") && remedy.contains("startport=32768 numberofports=33"),
+            "{remedy}"
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::estate::port_set::PortSet;
 
 /// The TCP ports of a list: one or several to a line, `TCP port 10443`, `TCP port range 3023 – 4023`, `2221, 2222/tcp`.
 ///
-/// What follows `(`, `[`, `#` or `;` is a remark. Pieces may overlap: the guide's own list names 3333 and a range around it.
+/// A line may begin with a bullet, and `and` and `to` may stand for comma and hyphen. What follows `(`, `[`, `#` or `;` is a remark. Pieces may overlap: the guide's own list names 3333 and a range around it.
 /// `name` is what mistakes call the list; all of them are told, each with its line.
 pub fn parse(name: &str, text: &str) -> Result<PortSet, Mistakes> {
     let mut ports = Vec::new();
@@ -20,7 +20,9 @@ pub fn parse(name: &str, text: &str) -> Result<PortSet, Mistakes> {
     };
     for (at, line) in text.lines().enumerate() {
         let line = line.split(['(', '[', '#', ';']).next().unwrap_or_default();
-        let pieces = line.split(',').map(str::trim).filter(|piece| !piece.is_empty());
+        let line = line.trim_start_matches([' ', '\t', '-', '*', '\u{2022}']);
+        let pieces = line.split(',').flat_map(|piece| piece.split(" and "));
+        let pieces = pieces.map(str::trim).filter(|piece| !piece.is_empty());
         for piece in pieces {
             match range(piece) {
                 Some(range) => ports.extend(range),
@@ -53,8 +55,11 @@ fn range(piece: &str) -> Option<RangeInclusive<u16>> {
     }
     let words = words.strip_suffix("/tcp").unwrap_or(words);
     let port = |text: &str| text.trim().parse().ok().filter(|port: &u16| *port != 0);
-    // A hyphen, the dash of word processors, or the colon of iptables.
-    let (low, high) = words.split_once(['-', '\u{2013}', ':']).unwrap_or((words, words));
+    // A hyphen, the dashes of word processors, the colon of iptables, a word.
+    let separated = |by: &str| words.split_once(by);
+    let (low, high) = (["-", "\u{2013}", "\u{2014}", ":", "..", " to "].into_iter())
+        .find_map(separated)
+        .unwrap_or((words, words));
     let (low, high) = (port(low)?, port(high)?);
     (low <= high).then_some(low..=high)
 }
@@ -78,6 +83,15 @@ mod tests {
         assert_eq!(
             parse("list", "2221, 2222/tcp, tcp/2225 # events\r\n3023:3032; passive\n").unwrap(),
             "2221,2222,2225,3023-3032".parse().unwrap()
+        );
+    }
+
+    #[test]
+    fn a_list_that_is_written_for_people_is_read_as_well() {
+        let list = "- 2021, 3333 and 2225\n* ports 3023 to 3032\n\u{2022} 4000..4009\n5000\u{2014}5001\n";
+        assert_eq!(
+            parse("mail", list).unwrap(),
+            "2021,2225,3023-3032,3333,4000-4009,5000-5001".parse().unwrap()
         );
     }
 

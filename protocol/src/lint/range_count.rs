@@ -89,9 +89,20 @@ fn mismatch(range: &PortSet, name: &str, handed_out: &PortSet, other: &PortSet, 
             Place::ServerFirewall
         },
         evidence,
-        remedy: format!("use the same ends everywhere: {handed_out}"),
+        remedy: remedy(&missing, &surplus, name, who),
         alternatives: Vec::new(),
     })
+}
+
+fn remedy(missing: &PortSet, surplus: &PortSet, name: &str, who: &str) -> String {
+    let mut steps = Vec::new();
+    if !missing.is_empty() {
+        steps.push(format!("add {missing} to {who}"));
+    }
+    if !surplus.is_empty() {
+        steps.push(format!("take {surplus} off {who}"));
+    }
+    format!("{}, or give {name} the same range", steps.join(", "))
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `range-too-small`: fewer passive ports than clients that update at once.
 
-use super::sizing::Sizing;
+use super::sizing::{Sizing, free_range};
 use super::{Statements, ports};
 use crate::finding::{Confidence, Finding, FindingId, Place, Severity};
 use crate::flow::Flow;
@@ -36,12 +36,28 @@ pub(super) fn check(said: &Statements) -> Vec<Finding> {
         ),
         place: Place::Server,
         evidence,
-        remedy: format!(
-            "give the range {} or more, on the server and in every firewall, or let fewer clients come at once",
-            ports(need.ports())
-        ),
+        remedy: remedy(said, need.ports()),
         alternatives: Vec::new(),
     }]
+}
+
+/// Where the range begins already, if there is room.
+fn remedy(said: &Statements, needed: usize) -> String {
+    let first = said.estate.ftp.passive_ports.first().unwrap_or_default();
+    let range = free_range(said.estate, first, needed).map_or_else(
+        || format!("{} or more", ports(needed)),
+        |range| {
+            let (first, last) = (range.start(), range.end());
+            match said.eserv_ini {
+                Some(_) => format!(
+                    "{} or more: StartingPassivePort={first} and NoofPassivePorts={needed}, which is {first}-{last}",
+                    ports(needed)
+                ),
+                None => format!("{} or more: {first}-{last}", ports(needed)),
+            }
+        },
+    );
+    format!("give the range {range}, on the server and in every firewall, or let fewer clients come at once")
 }
 
 #[cfg(test)]
@@ -61,6 +77,7 @@ mod tests {
             findings[0].evidence[0],
             "1001 clients x (1 port held + 0 resting in TIME_WAIT) = 1001 ports"
         );
+        assert!(findings[0].remedy.contains("3334-4334"), "{findings:?}");
     }
 
     #[test]

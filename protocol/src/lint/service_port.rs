@@ -1,6 +1,7 @@
 //! `range-contains-service-port`: the passive range contains a port that another service owns.
 
 use super::Statements;
+use super::sizing::free_range;
 use crate::estate::Estate;
 use crate::estate::expectation::OUTSIDE;
 use crate::finding::{Confidence, Finding, FindingId, Place, Severity};
@@ -73,7 +74,18 @@ fn remedy(said: &Statements) -> String {
     let begin = said.estate.stolen_ports().last().and_then(|last| last.checked_add(1));
     match (said.eserv_ini, begin) {
         (Some(_), Some(begin)) => {
-            format!("begin the range after it, StartingPassivePort={begin}, and move the firewall's rule along")
+            let length = said.estate.ftp.passive_ports.len();
+            match free_range(said.estate, begin, length) {
+                Some(range) => format!(
+                    "begin the range after it, StartingPassivePort={}, and open {}-{} in the firewall",
+                    range.start(),
+                    range.start(),
+                    range.end()
+                ),
+                None => {
+                    format!("begin the range after it, StartingPassivePort={begin}, and move the firewall's rule along")
+                }
+            }
         }
         _ => format!("leave it out: ftp.passive_ports = \"{free}\""),
     }
@@ -98,7 +110,11 @@ mod tests {
         case.ini("3023-4022");
         let findings = case.with(check);
         assert_eq!(findings[0].severity, Severity::Warning);
-        assert!(findings[0].remedy.contains("StartingPassivePort=3334"), "{findings:?}");
+        let remedy = &findings[0].remedy;
+        assert!(
+            remedy.contains("StartingPassivePort=3334") && remedy.contains("3334-4333"),
+            "{remedy}"
+        );
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! How many passive ports a number of clients needs.
 
 use std::fmt;
+use std::ops::RangeInclusive;
+
+use crate::estate::Estate;
 
 /// The fewest passive ports with which no client is turned away when `clients` update at the same moment, on a server that
 /// uses a port again at once (this one does).
@@ -19,6 +22,20 @@ use std::fmt;
 /// seconds in all, use N x T / W ports on average (Little's law). A server without SO_REUSEADDR: [`Sizing::resting`].
 pub fn smallest_range(clients: u32) -> usize {
     Sizing::of(clients).ports()
+}
+
+/// The lowest range of so many ports, from `first` on, without a port of another service: one that an `eserv.ini` can state,
+/// which knows no holes. `None` where there is no room for it.
+pub fn free_range(estate: &Estate, first: u16, ports: usize) -> Option<RangeInclusive<u16>> {
+    let taken = estate.listener_ports();
+    let mut first = first.max(1);
+    loop {
+        let last = u16::try_from(usize::from(first) + ports.checked_sub(1)?).ok()?;
+        match taken.iter().filter(|port| (first..=last).contains(port)).last() {
+            None => return Some(first..=last),
+            Some(in_the_way) => first = in_the_way.checked_add(1)?,
+        }
+    }
 }
 
 /// The sum behind [`smallest_range`], for people to see.
@@ -79,6 +96,16 @@ mod tests {
             Sizing::of(100).to_string(),
             "100 clients x (1 port held + 0 resting in TIME_WAIT) = 100 ports"
         );
+    }
+
+    #[test]
+    fn a_range_of_so_many_ports_begins_after_whatever_service_is_in_its_way() {
+        let free = |first, ports| free_range(&Estate::default(), first, ports);
+        assert_eq!(free(3023, 310), Some(3023..=3332));
+        assert_eq!(free(3023, 311), Some(3334..=3644));
+        assert_eq!(free(3334, 10_000), Some(10444..=20443));
+        assert_eq!(free(60_000, 5_537), None);
+        assert_eq!(free(60_000, 5_536), Some(60_000..=65_535));
     }
 
     #[test]
