@@ -17,6 +17,7 @@ unshare --net sleep infinity &
 client=/proc/$!/ns/net
 until [ "$(readlink $client)" != "$(readlink /proc/self/ns/net)" ]; do sleep 0.05; done
 ip link add server type veth peer name client netns "$!"
+ip link set lo up
 ip address add 10.99.0.1/24 dev server
 ip link set server up
 nsenter --net=$client sh -c 'ip link set lo up; ip address add 10.99.0.2/24 dev client; ip link set client up'
