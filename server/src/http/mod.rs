@@ -54,7 +54,7 @@ use crate::tasks::{Signed, TaskDesk};
 use crate::version;
 use body::Body;
 use representation::{put, status};
-use transfer::Transfer;
+use transfer::{Transfer, WORTH_WATCHING};
 
 pub(crate) use live::{live, speak};
 pub(crate) use posted::{Refusal, Room};
@@ -155,7 +155,7 @@ impl Site {
         }
         match self.find(path, request.headers(), drill, ends).await {
             Ok(found) => found.respond(method, request.headers(), |bytes| {
-                self.transfer(drill?, ends, path.to_owned(), bytes)
+                self.transfer(drill, ends, path.to_owned(), bytes)
             }),
             Err(Problem(code, why)) => {
                 let mut response = problem(code, why);
@@ -193,15 +193,24 @@ impl Site {
         }
     }
 
-    fn transfer(&self, drill: DrillId, ends: Ends, path: String, bytes: u64) -> Option<Transfer> {
-        (self.flow == Flow::Http).then(|| Transfer {
-            journal: self.journal.clone(),
-            drill,
-            flow: self.flow,
-            ends,
-            path,
-            bytes,
-            moved: AtomicU64::new(0),
+    /// The note of a download, for those that are noted; the long ones can be watched from now on.
+    fn transfer(&self, drill: Option<DrillId>, ends: Ends, path: String, bytes: u64) -> Option<Transfer> {
+        let watched = bytes >= WORTH_WATCHING;
+        (self.flow == Flow::Http && (watched || drill.is_some())).then(|| {
+            let moved = Arc::new(AtomicU64::new(0));
+            if watched {
+                let census = self.journal.census();
+                census.begun(ends.local, ends.peer, path.clone(), moved.clone());
+            }
+            Transfer {
+                journal: self.journal.clone(),
+                drill,
+                flow: self.flow,
+                ends,
+                path,
+                bytes,
+                moved,
+            }
         })
     }
 

@@ -34,6 +34,36 @@ async fn a_client_in_mid_download_keeps_its_set_when_a_new_one_is_published() {
 }
 
 #[tokio::test]
+async fn a_long_download_can_be_watched_while_it_runs_though_no_drill_asked_for_it() {
+    let place = Place::new();
+    place
+        .depot
+        .publish(1, &[("signatures/a", &pattern(BIG)), ("signatures/b", &pattern(1000))]);
+    let server = place.start().await;
+    assert_eq!(server.get("/signatures/b").await.status, 200);
+    let mut wire = in_mid_download(&server).await;
+    wire.take(1000).await;
+    let now = server.journal.census().snapshot();
+    let [running] = now.running.as_slice() else {
+        panic!("{:?}", now.running);
+    };
+    assert_eq!(running.path, "/signatures/a");
+    assert!((1000..BIG as u64).contains(&running.bytes()), "{}", running.bytes());
+    assert!(now.finished.is_empty(), "the small one is nobody's");
+
+    let mut changes = server.journal.census().changes();
+    wire.take(BIG - 1000).await;
+    in_time(async {
+        while !server.journal.census().snapshot().running.is_empty() {
+            changes.changed().await.unwrap();
+        }
+    })
+    .await;
+    let finished = server.journal.census().snapshot().finished;
+    assert!(finished[0].bytes == BIG as u64 && finished[0].complete);
+}
+
+#[tokio::test]
 async fn a_stopping_server_finishes_what_is_in_hand_and_accepts_no_more() {
     let place = Place::new();
     place.depot.publish(1, &[("signatures/a", &pattern(BIG))]);
