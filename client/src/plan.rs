@@ -33,6 +33,9 @@ pub struct Plan {
     pub have: Option<u64>,
     /// The port of this host's own agent for self-events, on loopback: it lends its task port where that is taken.
     pub self_events: u16,
+    /// Whether the server is on this very host, and data connections are to go to it and to where it listens, whatever its
+    /// replies tell those who come from outside.
+    pub on_server_host: bool,
     /// Whom to log in as over FTP; `None`: as the drill, and anonymously where that is refused.
     pub login: Option<(String, String)>,
 }
@@ -51,6 +54,7 @@ impl Plan {
             limit: Duration::from_secs(3),
             evidence: true,
             have: None,
+            on_server_host: false,
             login: None,
         }
     }

@@ -61,6 +61,8 @@ pub(crate) async fn run(args: HealthcheckArgs) -> Result<Exit, Failure> {
     plan.range = Range::None;
     plan.depth = Depth::Quick;
     plan.evidence = false;
+    // A forward of the outside address would lead back here as a stranger, if at all.
+    plan.on_server_host = true;
     let report = diagnose(&plan.estate, &probe::run(&plan).await);
     for flow in report.flows.iter().filter(|flow| flow.verdict != Verdict::Pass) {
         let detail = flow.detail.as_deref().unwrap_or(flow.outcome.name());

@@ -231,7 +231,13 @@ async fn attempt(
         segment: passive.segment,
         ..Reach::default()
     };
-    let (data, stream) = connect_as_far_as(told, site.limits.data_connect, reach).await;
+    let dialled = if site.plan.on_server_host {
+        let renumbering = site.plan.estate.renumbering();
+        SocketAddr::new(control.peer().ip(), renumbering.listened(told.port()))
+    } else {
+        told
+    };
+    let (data, stream) = connect_as_far_as(dialled, site.limits.data_connect, reach).await;
     passive.data = Some(data);
     let Some(stream) = stream else {
         if told.ip() != control.peer().ip() {
