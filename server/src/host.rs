@@ -31,10 +31,9 @@ pub(crate) struct HostWatch {
 impl HostWatch {
     /// Concerning these ports, as clients are told them.
     pub(crate) fn new(ports: PortSet, passive: PortSet, renumbering: Renumbering) -> Self {
-        let listened = |told: PortSet| -> PortSet { told.iter().map(|port| renumbering.listened(port)).collect() };
         HostWatch {
-            ports: listened(ports),
-            passive: listened(passive),
+            ports: renumbering.all_listened(&ports),
+            passive: renumbering.all_listened(&passive),
             renumbering,
             last: Arc::default(),
         }

@@ -9,6 +9,7 @@ use fwdrill_protocol::update_set::{ManifestError, SignatureError, VersionAnswerE
 use rustix::io::Errno;
 
 use crate::connection::ConnectionError;
+use crate::error_chain;
 use crate::events::PostError;
 use crate::ftp::FtpError;
 use crate::http::HttpError;
@@ -42,12 +43,7 @@ impl Failure {
     }
 
     fn of(cause: Cause, error: &(dyn Error + 'static)) -> Self {
-        let (mut words, mut next) = (error.to_string(), error.source());
-        while let Some(because) = next {
-            words = format!("{words}: {because}");
-            next = because.source();
-        }
-        Failure { cause, words }
+        Failure::new(cause, error_chain(error))
     }
 
     /// A connection that did not stand.

@@ -27,6 +27,11 @@ impl Renumbering {
         self.listened.get(&told).copied().unwrap_or(told)
     }
 
+    /// Where the server listens for all of these.
+    pub fn all_listened(&self, told: &PortSet) -> PortSet {
+        told.iter().map(|port| self.listened(port)).collect()
+    }
+
     /// What clients are told of a port that the server listens on.
     pub fn told(&self, listened: u16) -> u16 {
         self.told.get(&listened).copied().unwrap_or(listened)
@@ -45,6 +50,7 @@ mod tests {
             told.iter().map(|port| renumbering.listened(port)).collect::<Vec<_>>(),
             [30000, 30001, 30002]
         );
+        assert_eq!(renumbering.all_listened(&told), listened);
         assert_eq!(renumbering.told(30002), 40005);
         assert_eq!((renumbering.listened(2021), renumbering.told(2021)), (2021, 2021));
         assert_eq!(Renumbering::new(&told, &PortSet::default()), Renumbering::default());

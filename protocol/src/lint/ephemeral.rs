@@ -35,12 +35,11 @@ impl Ephemeral {
 }
 
 pub(super) fn check(said: &Statements) -> Vec<Finding> {
-    let renumbering = said.estate.renumbering();
-    let told = said.estate.handed_out_ports();
-    let range: PortSet = told.iter().map(|port| renumbering.listened(port)).collect();
     if !said.needs_passive_range() {
         return Vec::new();
     }
+    let estate = &said.estate;
+    let range = estate.renumbering().all_listened(&estate.handed_out_ports());
     let overlaps: Vec<(&Ephemeral, PortSet)> = said
         .ephemeral
         .iter()

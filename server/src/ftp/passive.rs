@@ -105,7 +105,7 @@ impl PassivePool {
     /// The ports that are listened on for those that clients are told; empty if they are the same ones.
     pub fn listened(&self) -> PortSet {
         let told = self.ports();
-        let listened: PortSet = told.iter().map(|port| self.renumbering.listened(port)).collect();
+        let listened = self.renumbering.all_listened(&told);
         if listened == told { PortSet::default() } else { listened }
     }
 

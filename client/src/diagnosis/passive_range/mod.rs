@@ -131,7 +131,7 @@ fn remedy(facts: &Facts, id: FindingId, place: Place, range: &PortSet) -> String
     let target = &facts.seen.target;
     let server = inside_address(facts);
     // The server's side of the firewall knows no others.
-    let listened = listened(facts, range);
+    let listened = facts.renumbering().all_listened(range);
     match (id, place) {
         (FindingId::ClientEgressDataBlocked, Place::ClientHost) => {
             format!("accept tcp dport {{ {range} }} to {target} in the output chain of the client's own firewall")
@@ -166,12 +166,6 @@ fn remedy(facts: &Facts, id: FindingId, place: Place, range: &PortSet) -> String
             facts.estate.ftp.port
         ),
     }
-}
-
-/// Where the server listens for these passive ports.
-pub(super) fn listened(facts: &Facts, told: &PortSet) -> PortSet {
-    let renumbering = facts.renumbering();
-    told.iter().map(|port| renumbering.listened(port)).collect()
 }
 
 /// The server's own address where it said so, else the one that was dialled.

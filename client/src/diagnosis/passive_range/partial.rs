@@ -43,7 +43,7 @@ pub(super) fn finding(facts: &Facts, open: &PortSet, blocked: &PortSet) -> Findi
         evidence,
         remedy: format!(
             "accept tcp dport {{ {} }} to {} as a whole in the forward chain{}",
-            super::listened(facts, planned),
+            facts.renumbering().all_listened(planned),
             super::inside_address(facts),
             if all_tried {
                 String::new()
